@@ -1,0 +1,1 @@
+"""Whether any row know its future, and by how much."""

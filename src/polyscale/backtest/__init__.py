@@ -1,0 +1,1 @@
+"""From target positions to fills, costs and an exact ledger."""

@@ -1,0 +1,1 @@
+"""The command: a thin skin over the Python API."""

@@ -1,0 +1,1 @@
+"""The config of a whole run, out of the configs of its stages."""

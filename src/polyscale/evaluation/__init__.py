@@ -1,0 +1,1 @@
+"""What a forecast was worth, beside baselines and with intervals."""

@@ -1,0 +1,1 @@
+"""Whatever lies outside, turned into bars: files today, the exchange next."""

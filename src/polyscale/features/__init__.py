@@ -1,0 +1,1 @@
+"""Named causal features, one row per closed bar."""

@@ -1,0 +1,1 @@
+"""The words everyone shares: timeframe, bars, errors, forecast, position, the simulated market."""

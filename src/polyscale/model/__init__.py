@@ -1,0 +1,1 @@
+"""The network: one encoder per scale, attention across scales, fusion, heads."""

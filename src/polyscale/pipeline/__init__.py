@@ -1,0 +1,1 @@
+"""The whole chain, told as a story."""

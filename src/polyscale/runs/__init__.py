@@ -1,0 +1,1 @@
+"""Run folders: what was trained, from what, and what came out."""

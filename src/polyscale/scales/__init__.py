@@ -1,0 +1,1 @@
+"""A market at several time scales: grid, resample, align."""

@@ -1,0 +1,1 @@
+"""The bars and funding rates that we hold, on Delta Lake."""

@@ -1,0 +1,1 @@
+"""What is to be forecast, per horizon, with the time at which it is known."""
