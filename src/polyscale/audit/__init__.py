@@ -1,1 +1,5 @@
-"""Whether any row know its future, and by how much."""
+"""Whether any row knows its future."""
+
+from polyscale.audit.check import Finding, check
+
+__all__ = ["Finding", "check"]

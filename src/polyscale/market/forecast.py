@@ -6,7 +6,7 @@ number, so that any tool can read it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,15 @@ from polyscale.market.errors import DataError
 from polyscale.market.timeframe import Timeframe
 
 Floats = NDArray[np.float64]
+_ARRAYS = (
+    "quantiles",
+    "prob_up",
+    "volatility",
+    "expected_return",
+    "base_volatility",
+    "scale_weights",
+    "cross_attention",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +77,11 @@ class Forecast:
                 f"horizon {horizon} was not forecast; there are {[str(h) for h in self.horizons]}"
             )
         return self.horizons.index(horizon)
+
+    def at(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Forecast:
+        """The forecasts of some origins."""
+        kept = {name: getattr(self, name)[rows] for name in ("close_time", *_ARRAYS)}
+        return replace(self, **kept)
 
     def to_frame(self) -> pl.DataFrame:
         """One row per origin, one column per number: ``volatility_1h``, ``q05_1h``, ``weight_5m`` ..."""

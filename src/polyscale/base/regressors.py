@@ -1,0 +1,53 @@
+"""What the base forecast looks at: realised and range variance over four spans, and the season.
+
+In: base bars on their grid. Out: one row of regressors per bar, known at its close, NaN until all spans are warm.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from polyscale.features.realised import VARIANCE_FLOOR, squared_returns, trailing_mean
+from polyscale.market.timeframe import DAY_MS, Timeframe
+from polyscale.targets.targets import log_close
+
+Floats = NDArray[np.float64]
+SPANS: Final = tuple(Timeframe.parse(text) for text in ("1h", "4h", "1d", "7d"))
+_DAY_HARMONICS: Final = 3
+_WEEK_HARMONICS: Final = 2
+_WEEK_MS: Final = 7 * DAY_MS
+_PARKINSON: Final = 4 * np.log(2)
+
+
+def har_regressors(bars: pl.DataFrame, base: Timeframe) -> Floats:
+    """Log mean realised variance over 1h, 4h, 1d and 7d [T, 4] (Corsi 2009, in logs).
+
+    A span shorter than a base bar is taken as one bar; spans that become equal are given once.
+    """
+    squared = squared_returns(log_close(bars))
+    return np.log(np.column_stack([trailing_mean(squared, n) for n in span_bars(base)]))
+
+
+def base_regressors(bars: pl.DataFrame, base: Timeframe) -> Floats:
+    """The HAR regressors, Parkinson's range variance over the same spans, season of day and week [T, P]."""
+    ranges = np.log((bars["high"] / bars["low"]).fill_null(np.nan).to_numpy()) ** 2 / _PARKINSON + VARIANCE_FLOOR
+    parkinson = np.log(np.column_stack([trailing_mean(ranges, n) for n in span_bars(base)]))
+    time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
+    return np.column_stack([har_regressors(bars, base), parkinson, season(time_ms)])
+
+
+def span_bars(base: Timeframe) -> list[int]:
+    """Base bars in each span, at least one, without repeats."""
+    return sorted({max(span.minutes // base.minutes, 1) for span in SPANS})
+
+
+def season(time_ms: NDArray[np.int64]) -> Floats:
+    """Sines and cosines of the time of day and of the week [T, 10]: clock only, known in advance."""
+    day = 2 * np.pi * (time_ms % DAY_MS) / DAY_MS
+    week = 2 * np.pi * (time_ms % _WEEK_MS) / _WEEK_MS
+    angles = [k * day for k in range(1, _DAY_HARMONICS + 1)] + [k * week for k in range(1, _WEEK_HARMONICS + 1)]
+    return np.column_stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)])

@@ -1,0 +1,21 @@
+"""How the base forecast is fitted."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from polyscale.market.settings import Settings
+
+
+class BaseSettings(Settings):
+    """The rolling regression of log realised variance."""
+
+    window_days: int = Field(120, ge=1, description="matured rows of the last so many days are fitted")
+    min_days: int = Field(14, ge=1, description="no forecast before so many days of matured rows")
+    every_minutes: int = Field(15, ge=1, description="one row in so many minutes is fitted")
+
+    @model_validator(mode="after")
+    def _window_holds_minimum(self) -> BaseSettings:
+        if self.min_days > self.window_days:
+            raise ValueError(f"min_days must be <= window_days ({self.window_days}), got {self.min_days}")
+        return self

@@ -1,0 +1,87 @@
+"""What a person sees: tables on standard output, progress on standard error, JSON for machines.
+
+On a terminal progress is a bar; elsewhere it is plain lines, one per stage and epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from polyscale.training.fit import EpochReport
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on one line of standard output."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table; the first column is text, the others are numbers."""
+    shown = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        shown.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(*row)
+    Console(width=None if out.is_terminal else 120).print(shown)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure, or a dash where there is none."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as percent, or a dash."""
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+class Watch:
+    """Shows how far a run is; an `Observer` of the pipeline and a context manager."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Watch:
+        if err.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+            self._bar = Progress(*columns, TimeElapsedColumn(), console=err)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._finish()
+            self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        """A stage begins."""
+        if self._bar is None:
+            err.print(f"[{time.monotonic() - self._start:6.1f} s] {text}", markup=False, highlight=False)
+        else:
+            self._finish()
+            self._task = self._bar.add_task(text, total=None, note="")
+
+    def epoch(self, report: EpochReport) -> None:
+        """An epoch has ended; losses are in units of the base forecast's."""
+        note = f"loss {report.train_loss:.3f}, validation {report.val_loss:.3f}"
+        if self._bar is None:
+            self.stage(f"epoch {report.epoch} of {report.epochs}: {note}")
+        elif self._task is not None:
+            self._bar.update(self._task, total=report.epochs, completed=report.epoch, note=note)
+
+    def _finish(self) -> None:
+        if self._bar is not None and self._task is not None:
+            task = next(task for task in self._bar.tasks if task.id == self._task)
+            total = task.total or 1
+            self._bar.update(self._task, total=total, completed=total)

@@ -1,0 +1,43 @@
+"""The command ``polyscale``: each word reads its options, calls the pipeline, and shows what came of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+# before numpy and torch load: threads that wait must not spin a shared core to a standstill
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import typer
+
+from polyscale.cli import bars_commands, run_commands
+from polyscale.market.errors import PolyscaleError
+
+INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="One attention network over several time scales of a market. Try: [bold]polyscale demo[/bold]",
+)
+bars_commands.register(app)
+run_commands.register(app)
+
+
+def main() -> None:
+    """Entry point: our own errors become one line and exit status 1."""
+    try:
+        app()
+    except PolyscaleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; an unfinished training goes on with: polyscale train --resume last", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StoreOption = Annotated[
+    Path, typer.Option("--store", envvar="POLYSCALE_STORE", help="Folder of the store.", show_default=True)
+]
+RunsOption = Annotated[
+    Path, typer.Option("--runs", envvar="POLYSCALE_RUNS", help="Folder of the runs.", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")]
+VenueOption = Annotated[str, typer.Option(help="Venue of the market.")]
+CategoryOption = Annotated[str, typer.Option(help="spot, linear or inverse.")]
+RunArgument = Annotated[str, typer.Argument(help="A run: its folder, its id, or 'last'.")]
+
+STORE = Path("store")
+RUNS = Path("runs")

@@ -1,0 +1,149 @@
+"""The config of a whole run: the configs of its stages, side by side, read from YAML.
+
+Only pipeline, live, replay and the command see it; every stage gets its own part.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from polyscale.backtest.settings import BacktestSettings
+from polyscale.dataset.settings import DataSettings, SplitSettings
+from polyscale.evaluation.settings import EvaluationSettings
+from polyscale.market.bars import Market
+from polyscale.market.errors import ConfigError
+from polyscale.market.settings import Settings
+from polyscale.market.simulate import SimulationSettings
+from polyscale.model.settings import NetworkSettings
+from polyscale.strategy.settings import StrategySettings
+from polyscale.training.settings import TrainingSettings
+
+
+class MarketSettings(Settings):
+    """Whose bars: of the store, or simulated."""
+
+    source: Literal["store", "simulated"] = "store"
+    venue: str = "bybit"
+    category: str = "linear"
+    symbols: tuple[str, ...] = Field(("BTCUSDT",), min_length=1)
+    simulation: SimulationSettings | None = Field(None, description="only with source: simulated")
+
+    @model_validator(mode="after")
+    def _simulation_belongs_to_source(self) -> MarketSettings:
+        if (self.source == "simulated") != (self.simulation is not None):
+            raise ValueError("simulation must be given with source: simulated, and only then")
+        return self
+
+    def markets(self) -> list[Market]:
+        """One market per symbol."""
+        return [Market(self.venue, self.category, symbol) for symbol in self.symbols]
+
+
+class RunConfig(Settings):
+    """Everything that a run depends on, but for the bars."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the run folder begins with it")
+    market: MarketSettings = MarketSettings()
+    data: DataSettings
+    split: SplitSettings
+    network: NetworkSettings
+    training: TrainingSettings = TrainingSettings()
+    levels: tuple[float, ...] = Field(
+        (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975), description="quantiles that are forecast"
+    )
+    strategy: StrategySettings = StrategySettings()
+    backtest: BacktestSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    seed: int = Field(1, ge=0)
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> RunConfig:
+        scales, encoders = len(self.data.scales), len(self.network.encoders)
+        if scales != encoders:
+            raise ValueError(f"network.encoders must be one per scale ({scales}), got {encoders}")
+        horizon = self.strategy.horizon
+        if horizon is not None and horizon not in self.data.horizons:
+            known = [str(h) for h in self.data.horizons]
+            raise ValueError(f"strategy.horizon must be one of data.horizons {known}, got {horizon}")
+        simulation = self.market.simulation
+        if simulation is not None and simulation.timeframe != self.data.base:
+            raise ValueError(
+                f"market.simulation.timeframe must be the base timeframe {self.data.base}, got {simulation.timeframe}"
+            )
+        if list(self.levels) != sorted(set(self.levels)) or 0.5 not in self.levels:
+            raise ValueError(f"levels must rise, differ and hold 0.5, got {self.levels}")
+        if not all(0 < level < 1 for level in self.levels):
+            raise ValueError(f"levels must lie between 0 and 1, got {self.levels}")
+        return self
+
+    def to_yaml(self) -> str:
+        """The whole config with its defaults written out; `parse_config` reads it back."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or for every setting that breaks its rule, with its place and value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: config must be a readable YAML file ({error})") from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, where: str) -> RunConfig:
+    """Check the text of a config; ``where`` names it in errors."""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: config must be YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{where}: config must be a mapping of keys to values, got {type(raw).__name__}")
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        lines = [_sentence(found, raw) for found in error.errors()]
+        raise ConfigError(f"{where}: " + "; ".join(lines)) from error
+
+
+def _sentence(found: ErrorDetails, raw: dict[str, Any]) -> str:
+    """One rule that was broken: place, rule, value, remedy."""
+    place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in found["loc"]).lstrip(".") or "config"
+    if found["type"] == "extra_forbidden":
+        known = _known_keys(found["loc"][:-1])
+        close = difflib.get_close_matches(str(found["loc"][-1]), known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        return f"{place}: unknown key; {remedy}"
+    if found["type"] == "missing":
+        return f"{place}: must be given"
+    rule = found["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    value = found["input"]
+    return f"{place}: {rule}" if isinstance(value, dict | Settings) else f"{place}: {rule}, got {value!r}"
+
+
+def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+    """Keys that are allowed at a place of the config."""
+    model: Any = RunConfig
+    for part in place:
+        if isinstance(part, int):
+            continue
+        model = _model_of(model.model_fields[part].annotation)
+    return list(model.model_fields)
+
+
+def _model_of(annotation: Any) -> Any:
+    """The settings inside ``X``, ``X | None`` or ``tuple[X, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return next(_model_of(inner) for inner in annotation.__args__ if inner not in (type(None), Ellipsis))

@@ -1,0 +1,130 @@
+"""One symbol as arrays: everything that is computed once per bar, on one page.
+
+In: base bars and the data settings. Out: a `Panel`: raw features of every scale's rows, the alignment, the origin's
+inputs, the base forecast and the labels. Windows are never made: a sample is a range of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from polyscale.base.forecasts import base_forecast
+from polyscale.base.regressors import har_regressors, season, span_bars
+from polyscale.dataset.settings import DataSettings
+from polyscale.features.catalogue import CATALOGUE
+from polyscale.features.feature import FeatureSet, select
+from polyscale.market.errors import HistoryError
+from polyscale.market.timeframe import DAY_MS, Timeframe
+from polyscale.scales.align import age, align
+from polyscale.scales.ladder import ScaleBars, build_scales
+from polyscale.targets.targets import Targets, make_targets
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """T base rows (origins), S scales with T_s rows each, F features, O origin inputs, H horizons."""
+
+    symbol: str
+    bars: pl.DataFrame  # base bars on their grid
+    traded: Bools  # [T] whether there was a bar, and not one that was filled in
+    time_ms: Ints  # [T] origins
+    features: tuple[Floats, ...]  # S x [T_s, F], NaN where not warm
+    warm: tuple[Bools, ...]  # S x [T_s] whether all features are there
+    index: Ints  # [T, S] row of each scale known at each origin, -1 where none
+    origin: Floats  # [T, O] inputs of the origin, NaN where unknown
+    base: Floats  # [T, H] log mean variance per base bar, NaN where not fitted
+    targets: Targets
+
+    @property
+    def usable(self) -> Bools:
+        """[T] whether a forecast can be made: a bar closed, its scale is warm, base forecast and origin are known."""
+        return self.traded & self.warm[0] & np.isfinite(self.base).all(axis=1) & np.isfinite(self.origin).all(axis=1)
+
+
+def build_panel(
+    symbol: str,
+    bars: pl.DataFrame,
+    settings: DataSettings,
+    native: Mapping[Timeframe, pl.DataFrame] | None = None,
+) -> Panel:
+    """Compute every stage of one symbol, once per bar; known when: each row at its own close.
+
+    Raises
+    ------
+    HistoryError
+        If there are too few base bars for one forecast; it says how many are needed and found.
+    """
+    base = settings.base
+    scales = build_scales(bars, base, settings.scales, settings.max_fill, native)
+    feature_set = select(settings.features, CATALOGUE)
+    features = tuple(_feature_rows(feature_set, scale) for scale in scales)
+    grid = scales[0].bars
+    time_ms = grid["close_time"].dt.epoch("ms").to_numpy()
+    targets = make_targets(grid, base, settings.horizons)
+    base_log_variance = base_forecast(grid, base, targets, settings.base_forecast)
+    index, ages = _alignment(scales, time_ms)
+    panel = Panel(
+        symbol=symbol,
+        bars=grid,
+        traded=grid["close_time"].is_in(bars["close_time"].implode()).to_numpy(),
+        time_ms=time_ms,
+        features=features,
+        warm=tuple(np.isfinite(rows).all(axis=1) for rows in features),
+        index=index,
+        origin=np.column_stack([season(time_ms), ages, _volatility_state(grid, base, targets, base_log_variance)]),
+        base=base_log_variance,
+        targets=targets,
+    )
+    _check_history(panel, settings, feature_set)
+    return panel
+
+
+def num_origin_inputs(settings: DataSettings) -> int:
+    """Width of `Panel.origin`."""
+    num_season = season(np.zeros(1, dtype=np.int64)).shape[1]
+    return num_season + len(settings.scales) + len(span_bars(settings.base)) + len(settings.horizons)
+
+
+def _feature_rows(feature_set: FeatureSet, scale: ScaleBars) -> Floats:
+    frame = feature_set.compute(scale.bars).select(feature_set.names)
+    return frame.fill_null(np.nan).to_numpy().astype(np.float64).reshape(-1, len(feature_set.names))
+
+
+def _alignment(scales: list[ScaleBars], time_ms: Ints) -> tuple[Ints, Floats]:
+    index, ages = [], []
+    for scale in scales:
+        close_ms = scale.bars["close_time"].dt.epoch("ms").to_numpy()
+        rows = align(time_ms, close_ms)
+        index.append(rows)
+        ages.append(age(time_ms, close_ms, rows, scale.settings.timeframe.ms) if len(close_ms) else np.ones(len(rows)))
+    return np.column_stack(index), np.column_stack(ages)
+
+
+def _volatility_state(grid: pl.DataFrame, base: Timeframe, targets: Targets, base_log_variance: Floats) -> Floats:
+    """Variances of the base forecast's spans, and the base forecast itself, all against the last day's."""
+    day = 2 * np.log(targets.sigma)[:, None]
+    return np.column_stack([har_regressors(grid, base) - day, base_log_variance - day])
+
+
+def _check_history(panel: Panel, settings: DataSettings, feature_set: FeatureSet) -> None:
+    if panel.usable.any():
+        return
+    longest = settings.horizons[-1]
+    day = DAY_MS // settings.base.ms
+    fitted = settings.base.bars_in(Timeframe(7 * 1_440)) + settings.base_forecast.min_days * day
+    needed = max(feature_set.warm_up, fitted + settings.base.bars_in(longest) + day)
+    raise HistoryError(
+        f"{panel.symbol}: a first forecast needs about {needed:,} bars of {settings.base} without long gaps "
+        f"(7 days of the longest span, {settings.base_forecast.min_days} days to fit the base forecast, "
+        f"{longest} until their labels are known), found {panel.bars['close'].count():,}; "
+        "import more history, or lower data.base_forecast.min_days"
+    )

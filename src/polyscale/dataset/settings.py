@@ -1,0 +1,93 @@
+"""What the network looks at, and which origins it may learn from."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pydantic import Field, model_validator
+
+from polyscale.base.settings import BaseSettings
+from polyscale.features.catalogue import CATALOGUE
+from polyscale.market.settings import Settings
+from polyscale.market.timeframe import Timeframe
+from polyscale.scales.settings import ScaleSettings
+
+DEFAULT_FEATURES = (
+    "scaled_return_1",
+    "scaled_return_5",
+    "scaled_return_10",
+    "scaled_return_20",
+    "scaled_return_50",
+    "relative_move",
+    "relative_volatility_5",
+    "relative_volatility_20",
+    "relative_range",
+    "relative_range_5",
+    "relative_range_20",
+    "volume_change",
+    "log_volume_ratio",
+    "close_position",
+    "rsi_simple",
+)
+"""Free of the symbol's own price, volume and volatility, so that symbols and regimes can share one network."""
+
+
+class DataSettings(Settings):
+    """Scales, horizons, features and the base forecast."""
+
+    scales: tuple[ScaleSettings, ...] = Field(min_length=1, description="finest first; the first is the base")
+    horizons: tuple[Timeframe, ...] = Field(min_length=1, description="whole multiples of the base timeframe")
+    features: tuple[str, ...] = DEFAULT_FEATURES
+    base_forecast: BaseSettings = BaseSettings()
+    max_fill: int = Field(3, ge=0, description="missing base bars filled after the last bar seen; longer is masked")
+
+    @property
+    def base(self) -> Timeframe:
+        """The finest timeframe: a forecast is made at each of its closes."""
+        return self.scales[0].timeframe
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DataSettings:
+        frames = [scale.timeframe for scale in self.scales]
+        if frames != sorted(set(frames)):
+            raise ValueError(f"scales must go from fine to coarse without repeats, got {[str(f) for f in frames]}")
+        if list(self.horizons) != sorted(set(self.horizons)):
+            raise ValueError(f"horizons must rise without repeats, got {[str(h) for h in self.horizons]}")
+        for name, values in (("scales", frames), ("horizons", self.horizons)):
+            for value in values:
+                if not self.base.divides(value):
+                    raise ValueError(f"{name} must be whole multiples of the base timeframe {self.base}, got {value}")
+        unknown = [name for name in self.features if name not in CATALOGUE]
+        if unknown or not self.features:
+            raise ValueError(f"features must be out of {sorted(CATALOGUE)}, got {unknown or 'none'}")
+        return self
+
+
+class SplitSettings(Settings):
+    """Where training ends and testing begins: dates (whole days in UTC, inclusive) or shares of the origins."""
+
+    train_until: date | None = None
+    validate_until: date | None = None
+    test_until: date | None = Field(None, description="absent: to the end of the bars")
+    train_share: float | None = Field(None, gt=0, lt=1)
+    validate_share: float | None = Field(None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _dates_or_shares(self) -> SplitSettings:
+        if self.train_until is not None and self.validate_until is not None:
+            if self.train_share is not None or self.validate_share is not None:
+                raise ValueError("give dates (train_until, validate_until) or shares, not both")
+            last = self.test_until or date.max
+            if not self.train_until < self.validate_until < last:
+                raise ValueError(
+                    f"dates must rise: train_until {self.train_until}, validate_until {self.validate_until}, "
+                    f"test_until {self.test_until}"
+                )
+        elif self.train_share is None or self.validate_share is None:
+            raise ValueError("give train_until and validate_until, or train_share and validate_share")
+        elif self.train_share + self.validate_share >= 1:
+            raise ValueError(
+                "train_share + validate_share must be < 1 to leave a test, "
+                f"got {self.train_share + self.validate_share}"
+            )
+        return self

@@ -1,0 +1,140 @@
+"""Stretches: consecutive origins with the rows that they see, as arrays ready for the network.
+
+In: panels and scalers. Out: `Stretch` batches. A stretch of N origins costs its N base rows and one lookback of
+context per scale; its rows are slices of arrays that exist once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyscale.dataset.panel import Panel
+from polyscale.dataset.scaling import Scaler
+from polyscale.dataset.settings import DataSettings
+
+Float32s = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledPanel:
+    """What the network reads of one symbol, float32, computed once."""
+
+    rows: tuple[Float32s, ...]  # S x [T_s, F]
+    warm: tuple[Bools, ...]  # S x [T_s]
+    index: Ints  # [T, S]
+    origin: Float32s  # [T, O]
+    base: Float32s  # [T, H], 0 where unknown
+    log_variance: Float32s  # [T, H] label, NaN where unknown
+    scaled_return: Float32s  # [T, H] label
+    up: Float32s  # [T, H] label
+    log_scale: Float32s  # [T, H] log of sigma_t sqrt(bars in h): the unit of scaled_return
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Rows and origins of B stretches of N origins; the names are those of the network's input and the labels."""
+
+    rows: tuple[Float32s, ...]  # S x [B, R_s, F]
+    masks: tuple[Bools, ...]  # S x [B, R_s]
+    index: Ints  # [B, N, S]
+    origin: Float32s  # [B, N, O]
+    base: Float32s  # [B, N, H]
+    log_variance: Float32s  # [B, N, H]
+    scaled_return: Float32s  # [B, N, H]
+    up: Float32s  # [B, N, H]
+    log_scale: Float32s  # [B, N, H]
+    counted: Bools  # [B, N] origins that belong to the part asked for
+
+
+def scale_panel(panel: Panel, feature_scalers: tuple[Scaler | None, ...], origin_scaler: Scaler) -> ScaledPanel:
+    """Apply frozen scalers and cast to float32.
+
+    A scale without a scaler was never warm in training: the network knows nothing of it, so all its rows are masked.
+    """
+    pairs = list(zip(feature_scalers, panel.features, panel.warm, strict=True))
+    targets = panel.targets
+    log_scale = np.log(targets.sigma)[:, None] + 0.5 * np.log(targets.bars_ahead)
+    return ScaledPanel(
+        rows=tuple(scaler.apply(rows) if scaler else np.zeros_like(rows, np.float32) for scaler, rows, _ in pairs),
+        warm=tuple(warm if scaler else np.zeros_like(warm) for scaler, _, warm in pairs),
+        index=panel.index,
+        origin=origin_scaler.apply(panel.origin),
+        base=np.nan_to_num(panel.base).astype(np.float32),
+        log_variance=targets.log_variance.astype(np.float32),
+        scaled_return=targets.scaled_return.astype(np.float32),
+        up=targets.up.astype(np.float32),
+        log_scale=np.nan_to_num(log_scale).astype(np.float32),
+    )
+
+
+def rows_per_scale(settings: DataSettings, num_origins: int) -> tuple[int, ...]:
+    """R_s: rows of each scale that a stretch of so many origins can see."""
+    ratios = [settings.base.bars_in(scale.timeframe) for scale in settings.scales]
+    reached = [-(-(num_origins - 1) // ratio) for ratio in ratios]
+    return tuple(scale.lookback + more for scale, more in zip(settings.scales, reached, strict=True))
+
+
+def cut(
+    panels: list[ScaledPanel],
+    counted: list[Bools],
+    where: list[tuple[int, int]],
+    num_origins: int,
+    settings: DataSettings,
+) -> Stretch:
+    """Cut stretches out of panels.
+
+    Parameters
+    ----------
+    counted
+        Per panel [T]: origins that belong to the part asked for.
+    where
+        (panel, first origin) of each stretch; origins beyond the end of a panel are padding and not counted.
+    """
+    sizes = rows_per_scale(settings, num_origins)
+    pieces = [
+        _cut_one(panels[i], counted[i], first, num_origins, sizes, [s.lookback for s in settings.scales])
+        for i, first in where
+    ]
+    num_scales = len(sizes)
+    per_origin = {name: np.stack([piece[name] for piece in pieces]) for name in _PER_ORIGIN}
+    return Stretch(
+        rows=tuple(np.stack([piece[f"rows{j}"] for piece in pieces]) for j in range(num_scales)),
+        masks=tuple(np.stack([piece[f"mask{j}"] for piece in pieces]) for j in range(num_scales)),
+        **per_origin,
+    )
+
+
+_PER_ORIGIN = ("index", "origin", "base", "log_variance", "scaled_return", "up", "log_scale", "counted")
+
+
+def _cut_one(
+    panel: ScaledPanel, counted: Bools, first: int, num_origins: int, sizes: tuple[int, ...], lookbacks: list[int]
+) -> dict[str, np.ndarray]:
+    last = min(first + num_origins, len(panel.index))
+    pad = num_origins - (last - first)
+    piece: dict[str, np.ndarray] = {}
+    for name in ("origin", "base", "log_variance", "scaled_return", "up", "log_scale"):
+        piece[name] = _pad(getattr(panel, name)[first:last], 0, pad)
+    piece["counted"] = _pad(counted[first:last], 0, pad)
+    index = panel.index[first:last].copy()
+    for j, (size, lookback) in enumerate(zip(sizes, lookbacks, strict=True)):
+        start = int(panel.index[first, j]) - lookback + 1
+        stop = start + size
+        inside = slice(max(start, 0), min(stop, len(panel.warm[j])))
+        before, after = inside.start - start, max(stop - inside.stop, 0)
+        piece[f"rows{j}"] = _pad(panel.rows[j][inside], before, after)
+        piece[f"mask{j}"] = _pad(panel.warm[j][inside], before, after)
+        index[:, j] -= start
+    piece["index"] = np.pad(index, ((0, pad), (0, 0)), mode="edge")
+    return piece
+
+
+def _pad(values: np.ndarray, before: int, after: int) -> np.ndarray:
+    if before == after == 0:
+        return values
+    return np.pad(values, [(before, after)] + [(0, 0)] * (values.ndim - 1))

@@ -1,0 +1,59 @@
+"""The network's config, and the spec that rebuilds a trained one."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from polyscale.market.settings import Settings
+
+
+class EncoderSettings(Settings):
+    """One scale's encoder; the chapter's table gives 2-4 layers and 4-8 heads."""
+
+    layers: int = Field(2, ge=1, le=8)
+    heads: int = Field(4, ge=1, le=16, description="must divide d_model")
+    kernel: int = Field(4, ge=1, le=16, description="rows of the causal convolution stem")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class NetworkSettings(Settings):
+    """Sizes of the network; one encoder per scale, in the order of the scales."""
+
+    d_model: int = Field(48, ge=8, le=512)
+    encoders: tuple[EncoderSettings, ...] = Field(min_length=1)
+    feedforward_ratio: float = Field(2.0, gt=0, le=8, description="hidden width over d_model")
+    cross_heads: int = Field(4, ge=1, le=16, description="heads of the attention across scales")
+    key_span: int = Field(16, ge=1, le=64, description="newest states of every scale that a query reads")
+    scale_dropout: float = Field(0.1, ge=0, lt=1, description="share of samples that lose a scale in training")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> NetworkSettings:
+        for name, heads in [
+            *((f"encoders[{i}].heads", encoder.heads) for i, encoder in enumerate(self.encoders)),
+            ("cross_heads", self.cross_heads),
+        ]:
+            if self.d_model % heads:
+                raise ValueError(f"{name} must divide d_model ({self.d_model}), got {heads}")
+        return self
+
+
+class NetworkSpec(Settings):
+    """All that is needed to build the network again: sizes, and what goes in and out."""
+
+    settings: NetworkSettings
+    scales: tuple[str, ...]  # S names
+    lookbacks: tuple[int, ...]  # S, rows
+    features: tuple[str, ...]  # F names
+    num_origin_inputs: int = Field(ge=1)
+    horizons: tuple[str, ...]  # H names
+    levels: tuple[float, ...]  # Q quantile levels, rising, symmetric, the median among them
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> NetworkSpec:
+        counts = {"encoders": len(self.settings.encoders), "lookbacks": len(self.lookbacks)}
+        for name, count in counts.items():
+            if count != len(self.scales):
+                raise ValueError(f"{name} must be one per scale ({len(self.scales)}), got {count}")
+        if list(self.levels) != sorted(set(self.levels)) or 0.5 not in self.levels:
+            raise ValueError(f"levels must rise, differ and hold 0.5, got {self.levels}")
+        return self

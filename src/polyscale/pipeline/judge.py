@@ -1,0 +1,98 @@
+"""What a model's forecasts were worth in the test: beside the baselines, and in money after costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from polyscale.backtest.engine import buy_and_hold, run_backtest
+from polyscale.backtest.result import BacktestResult
+from polyscale.base.forecasts import last_value, log_har
+from polyscale.config.run_config import RunConfig
+from polyscale.dataset.panel import Panel
+from polyscale.evaluation.scorecard import Scorecard, score
+from polyscale.forecast.predict import predict
+from polyscale.market.forecast import Forecast
+from polyscale.pipeline.load import SymbolBars
+from polyscale.strategy.signal import decide
+from polyscale.training.batches import Part
+from polyscale.training.model_file import Model
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolOutcome:
+    """All that the test gave for one symbol."""
+
+    symbol: str
+    bars: pl.DataFrame  # of the test
+    forecast: Forecast  # at every origin of the test
+    scorecard: Scorecard  # at the origins that are judged
+    strategy: BacktestResult
+    hold: BacktestResult
+
+
+def forecast_panel(model: Model, panel: Panel, origins: Bools) -> Forecast:
+    """Forecast at the given origins [T] of a panel."""
+    return predict(model.network, panel, Part([model.facts.scale(panel)], [origins], model.facts.data))
+
+
+def judge(config: RunConfig, model: Model, panel: Panel, origins: Bools, item: SymbolBars) -> SymbolOutcome:
+    """Forecast, score and trade the test origins of one symbol."""
+    forecast = forecast_panel(model, panel, origins)
+    bars = bars_of_test(item.bars, forecast)
+    strategy, hold = trade(config, forecast, bars, item.funding)
+    scorecard = judge_forecast(config, model, panel, origins, forecast)
+    return SymbolOutcome(item.symbol, bars, forecast, scorecard, strategy, hold)
+
+
+def trade(
+    config: RunConfig, forecast: Forecast, bars: pl.DataFrame, funding: pl.DataFrame | None
+) -> tuple[BacktestResult, BacktestResult]:
+    """The strategy's backtest and buy-and-hold's, on the same bars and at the same costs."""
+    positions = decide(forecast, config.strategy, config.backtest.round_trip_cost)
+    base = config.data.base
+    return (
+        run_backtest(bars, base, positions, config.backtest, funding),
+        buy_and_hold(bars, base, config.backtest, funding),
+    )
+
+
+def judge_forecast(
+    config: RunConfig, model: Model, panel: Panel, origins: Bools, forecast: Forecast
+) -> Scorecard:
+    """Score the origins on the evaluation's grid against base, reference log-HAR and last value."""
+    every, base = config.evaluation.every, config.data.base
+    judged = panel.time_ms[origins] % every.ms == every.offset_ms % every.ms
+    rows = np.flatnonzero(origins)[judged]
+    log_variance = panel.targets.log_variance[rows]
+    baselines = {
+        "base": panel.base[rows],
+        "log-HAR": log_har(panel.bars, base, panel.targets, config.data.base_forecast)[rows],
+        "last value": last_value(panel.bars, panel.targets)[rows],
+    }
+    unknown = ~np.all([np.isfinite(values) for values in baselines.values()], axis=0)
+    kept = forecast.at(judged)
+    base_quantiles = model.network.heads.base_quantiles.double().numpy()
+    return score(
+        kept,
+        np.where(unknown, np.nan, log_variance),
+        np.where(unknown, np.nan, panel.targets.log_return[rows]),
+        {name: np.where(unknown, 0.0, values) for name, values in baselines.items()},
+        base_quantiles * kept.base_volatility[..., None],
+        bars_per_horizon=panel.targets.bars_ahead,
+        step_bars=base.bars_in(every),
+        settings=config.evaluation,
+    )
+
+
+def bars_of_test(bars: pl.DataFrame, forecast: Forecast) -> pl.DataFrame:
+    """Bars from the first test origin on; the last origin still needs a bar to fill at."""
+    first = pl.Series(forecast.close_time[:1]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
+    last = pl.Series(forecast.close_time[-1:]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
+    return bars.filter(pl.col("close_time").is_between(first, last))

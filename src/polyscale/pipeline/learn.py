@@ -1,0 +1,105 @@
+"""From bars to a trained model: panels, split, frozen scalers, training."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyscale.config.run_config import RunConfig
+from polyscale.dataset.panel import Panel, build_panel, num_origin_inputs
+from polyscale.dataset.scaling import Scaler, fit_scaler
+from polyscale.dataset.settings import DataSettings
+from polyscale.dataset.split import Boundaries, Split, boundaries, check_parts, split
+from polyscale.market.errors import HistoryError
+from polyscale.model.settings import NetworkSpec
+from polyscale.pipeline.load import SymbolBars
+from polyscale.training.batches import Part
+from polyscale.training.fit import EpochReport, Progress, fit
+from polyscale.training.model_file import Model, ModelFacts, fingerprints
+
+Bools = NDArray[np.bool_]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Every stage below the network, computed once per bar, and which origins belong to which part."""
+
+    panels: list[Panel]
+    splits: list[Split]
+    ends: Boundaries
+
+
+def prepare(config: RunConfig, symbols: list[SymbolBars]) -> Prepared:
+    """Compute the panels and split their origins."""
+    panels = [build_panel(item.symbol, item.bars, config.data, item.native) for item in symbols]
+    ends = boundaries(panels, config.split)
+    splits = [split(panel, ends) for panel in panels]
+    check_parts(panels, splits, ends)
+    return Prepared(panels, splits, ends)
+
+
+def learn(
+    config: RunConfig,
+    prepared: Prepared,
+    checkpoints: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Model, list[EpochReport]]:
+    """Fit the frozen scalers and the network on training origins; validation chooses when to stop."""
+    feature_scalers, origin_scaler = _fit_scalers(prepared, config.data)
+    spec = NetworkSpec(
+        settings=config.network,
+        scales=tuple(str(scale.timeframe) for scale in config.data.scales),
+        lookbacks=tuple(scale.lookback for scale in config.data.scales),
+        features=config.data.features,
+        num_origin_inputs=num_origin_inputs(config.data),
+        horizons=tuple(str(horizon) for horizon in config.data.horizons),
+        levels=config.levels,
+    )
+    facts = ModelFacts(
+        spec=spec,
+        data=config.data,
+        feature_scalers=feature_scalers,
+        origin_scaler=origin_scaler,
+        fingerprints=fingerprints(config.data.features),
+    )
+    scaled = [facts.scale(panel) for panel in prepared.panels]
+    network, history = fit(
+        Part(scaled, [part.train for part in prepared.splits], config.data),
+        Part(scaled, [part.validate for part in prepared.splits], config.data),
+        spec,
+        config.training,
+        config.seed,
+        checkpoints,
+        resume=resume,
+        progress=progress,
+    )
+    return Model(network, facts), history
+
+
+def _fit_scalers(prepared: Prepared, data: DataSettings) -> tuple[tuple[Scaler | None, ...], Scaler]:
+    """One scaler per scale, over the rows that training origins know, and one for the origins' inputs."""
+    pairs = list(zip(prepared.panels, prepared.splits, strict=True))
+    per_scale = tuple(
+        fit_scaler([panel.features[j][_known_rows(panel, part.train, j)] for panel, part in pairs])
+        for j in range(len(data.scales))
+    )
+    origin = fit_scaler([panel.origin[part.train] for panel, part in pairs])
+    if per_scale[0] is None or origin is None:
+        raise HistoryError("training needs at least 1 origin whose base scale is warm, found 0; import more history")
+    for scale, scaler in zip(data.scales, per_scale, strict=True):
+        if scaler is None:
+            logger.warning("scale %s has no warm row in training and takes no part in this run", scale.timeframe)
+    return per_scale, origin
+
+
+def _known_rows(panel: Panel, train: Bools, scale: int) -> NDArray[np.int64]:
+    """Rows of a scale known at some training origin, each once."""
+    rows = np.unique(panel.index[train, scale])
+    return rows[rows >= 0]

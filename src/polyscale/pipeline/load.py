@@ -1,0 +1,98 @@
+"""Bars for a run: from the store at a version, from the simulation, or handed in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from polyscale.config.run_config import RunConfig
+from polyscale.market.bars import Market, check_bars
+from polyscale.market.errors import ConfigError, NotStoredError
+from polyscale.market.simulate import simulate_bars
+from polyscale.market.timeframe import Timeframe
+from polyscale.store.store import DataVersion, Store
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolBars:
+    """What a run reads of one symbol."""
+
+    market: Market
+    bars: pl.DataFrame
+    native: Mapping[Timeframe, pl.DataFrame] = field(default_factory=dict)
+    funding: pl.DataFrame | None = None
+
+    @property
+    def symbol(self) -> str:
+        """Its symbol."""
+        return self.market.symbol
+
+
+def load_symbols(config: RunConfig, store: Store, version: DataVersion | None = None) -> list[SymbolBars]:
+    """Read or simulate the bars of every symbol.
+
+    Parameters
+    ----------
+    version
+        Of the store's tables; absent for what they hold now.
+
+    Raises
+    ------
+    NotStoredError
+        If the store does not hold the base bars of a symbol.
+    """
+    if config.market.simulation is not None:
+        seeds = range(config.market.simulation.seed, config.market.simulation.seed + len(config.market.symbols))
+        simulations = [config.market.simulation.model_copy(update={"seed": seed}) for seed in seeds]
+        pairs = zip(config.market.markets(), simulations, strict=True)
+        return [SymbolBars(market, simulate_bars(simulation)) for market, simulation in pairs]
+    return [_from_store(market, config, store, version) for market in config.market.markets()]
+
+
+def given_symbols(bars: Mapping[str, pl.DataFrame], config: RunConfig) -> list[SymbolBars]:
+    """Take bars that the caller hands in, one frame per symbol of the config."""
+    if set(bars) != set(config.market.symbols):
+        raise ConfigError(
+            f"bars must be given for the config's symbols {list(config.market.symbols)}, got {list(bars)}"
+        )
+    return [SymbolBars(m, check_bars(bars[m.symbol], config.data.base)) for m in config.market.markets()]
+
+
+def fingerprint(symbols: list[SymbolBars]) -> dict[str, str]:
+    """Hash of every symbol's base bars: what a run was made from, wherever it came from."""
+    return {item.symbol: _hash(item.bars) for item in symbols}
+
+
+def describe_version(config: RunConfig, version: DataVersion | None) -> dict[str, Any]:
+    """Which data, as run.json keeps it."""
+    if config.market.simulation is not None:
+        return {"simulated": True}
+    return {"bars": version.bars, "funding": version.funding} if version else {}
+
+
+def _from_store(market: Market, config: RunConfig, store: Store, version: DataVersion | None) -> SymbolBars:
+    bars_version = version.bars if version else None
+    bars = store.read_bars(market, config.data.base, version=bars_version)
+    native = {
+        scale.timeframe: store.read_bars(market, scale.timeframe, version=bars_version)
+        for scale in config.data.scales
+        if scale.native_history
+    }
+    try:
+        funding = store.read_funding(market, version=version.funding if version else None)
+    except NotStoredError:
+        funding = None
+    return SymbolBars(market, bars, native, funding)
+
+
+def _hash(bars: pl.DataFrame) -> str:
+    digest = hashlib.sha256()
+    for name in ("close_time", "open", "high", "low", "close", "volume"):
+        column = bars[name].dt.epoch("ms") if name == "close_time" else bars[name]
+        digest.update(np.ascontiguousarray(column.to_numpy()).tobytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,181 @@
+"""The main job as a story: load, prepare, learn, judge, tell.
+
+``start`` makes a run folder, ``train`` fills it with a model, ``evaluate`` with forecasts, figures and the report;
+``load_run`` opens one again. The command and the Python API are thin over these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from polyscale.config.run_config import RunConfig, parse_config
+from polyscale.dataset.panel import build_panel
+from polyscale.dataset.split import Boundaries, split
+from polyscale.market.errors import RunError
+from polyscale.market.forecast import Forecast
+from polyscale.market.timeframe import Timeframe
+from polyscale.pipeline.judge import SymbolOutcome, forecast_panel, judge
+from polyscale.pipeline.learn import Prepared, learn, prepare
+from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint
+from polyscale.pipeline.provenance import provenance
+from polyscale.pipeline.tell import metrics_of, write_report
+from polyscale.runs.folder import RunFolder, State
+from polyscale.store.store import DataVersion
+from polyscale.training.fit import EpochReport
+from polyscale.training.model_file import Model, load_model, save_model
+
+
+class Observer(Protocol):
+    """Who wants to see how far a run is."""
+
+    def stage(self, text: str) -> None:
+        """A stage begins."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """An epoch of training has ended."""
+
+
+class Silent:
+    """Sees nothing."""
+
+    def stage(self, text: str) -> None:
+        """Pass."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """Pass."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained model with its config and its folder."""
+
+    folder: RunFolder
+    config: RunConfig
+    model: Model
+
+    def predict(self, bars: pl.DataFrame, native: Mapping[Timeframe, pl.DataFrame] | None = None) -> Forecast:
+        """Forecast at every origin of base bars where the inputs are known.
+
+        Parameters
+        ----------
+        bars
+            Checked base bars, oldest first; the base forecast is fitted on them as they come, so give as much
+            history as there is (at least ``data.base_forecast.min_days`` and a week).
+        native
+            Stored bars of coarser timeframes, for scales with ``native_history``.
+        """
+        panel = build_panel(self.config.market.symbols[0], bars, self.config.data, native)
+        return forecast_panel(self.model, panel, panel.usable)
+
+
+def start(config: RunConfig, symbols: list[SymbolBars], version: DataVersion | None, runs: Path) -> RunFolder:
+    """Make the folder of a new run, with all that it depends on."""
+    about = {
+        **provenance(config.training.threads, config.seed),
+        "data": {**describe_version(config, version), "sha256": fingerprint(symbols)},
+    }
+    return RunFolder.create(runs, config.name, config.to_yaml(), about)
+
+
+def train(
+    folder: RunFolder,
+    config: RunConfig,
+    symbols: list[SymbolBars],
+    observer: Observer,
+    *,
+    resume: bool = False,
+) -> tuple[Run, Prepared]:
+    """Learn, and keep the model; a folder whose training was cut off goes on with ``resume``."""
+    observer.stage("features and base forecast")
+    prepared = prepare(config, symbols)
+    counts = {part: sum(int(getattr(s, part).sum()) for s in prepared.splits) for part in ("train", "validate", "test")}
+    observer.stage(f"training on {counts['train']:,} origins, validating on {counts['validate']:,}")
+    checkpoints = folder.path / "checkpoints"
+    model, history = learn(config, prepared, checkpoints, resume=resume, progress=observer.epoch)
+    save_model(model, folder.path)
+    folder.write_json("history.json", [asdict(report) for report in history])
+    folder.write_json("split.json", {**asdict(prepared.ends), "origins": counts})
+    folder.set_state(State.TRAINED)
+    return Run(folder, config, model), prepared
+
+
+def evaluate(run: Run, symbols: list[SymbolBars], prepared: Prepared, observer: Observer) -> list[SymbolOutcome]:
+    """Judge the test of every symbol, keep forecasts and figures, write the report."""
+    observer.stage("forecasts, backtest and evaluation of the test")
+    outcomes = [
+        judge(run.config, run.model, panel, part.test, item)
+        for panel, part, item in zip(prepared.panels, prepared.splits, symbols, strict=True)
+        if part.test.any()
+    ]
+    for outcome in outcomes:
+        keep_forecast(run.folder, outcome.symbol, outcome.forecast)
+        keep_ledger(run.folder, outcome.symbol, outcome.strategy.ledger)
+    run.folder.write_json("metrics.json", metrics_of(outcomes))
+    observer.stage("report")
+    write_report(run.folder, run.config, outcomes)
+    run.folder.set_state(State.COMPLETE)
+    return outcomes
+
+
+def load_run(path: Path) -> Run:
+    """Open the folder of a trained run.
+
+    Raises
+    ------
+    RunError
+        If it is no run folder, damaged, of a newer version, or made with other features; or not trained yet.
+    """
+    folder = RunFolder.open(path)
+    config = read_run_config(folder)
+    if folder.state is State.TRAINING:
+        raise RunError(f"{path}: its training has not ended; finish it with `polyscale train --resume {path.name}`")
+    return Run(folder, config, load_model(folder.path))
+
+
+def read_run_config(folder: RunFolder) -> RunConfig:
+    """The config that a run was started with."""
+    return parse_config(folder.read_text("config.yaml"), str(folder.path / "config.yaml"))
+
+
+def parts_of(run: Run, symbols: list[SymbolBars]) -> Prepared:
+    """The panels of a trained run again, with the parts that it was trained on."""
+    kept = run.folder.read_json("split.json")
+    try:
+        ends = Boundaries(kept["train_end"], kept["validate_end"], kept["test_end"])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{run.folder.path}/split.json: must hold the ends of the parts, lacks {error}") from error
+    panels = [build_panel(item.symbol, item.bars, run.config.data, item.native) for item in symbols]
+    return Prepared(panels, [split(panel, ends) for panel in panels], ends)
+
+
+def data_version(folder: RunFolder) -> DataVersion | None:
+    """The versions of the store's tables that a run read, None if it read none."""
+    data: dict[str, Any] = folder.about.get("data", {})
+    return DataVersion(data["bars"], data["funding"]) if "bars" in data else None
+
+
+def keep_forecast(folder: RunFolder, symbol: str, forecast: Forecast) -> Path:
+    """Write a symbol's forecasts into the run."""
+    path = folder.path / "forecasts" / f"{symbol}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    forecast.write_parquet(path)
+    return path
+
+
+def keep_ledger(folder: RunFolder, symbol: str, ledger: pl.DataFrame) -> Path:
+    """Write a symbol's ledger into the run."""
+    path = folder.path / "ledger" / f"{symbol}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    ledger.write_parquet(path)
+    return path
+
+
+def newest(forecast: Forecast) -> Forecast:
+    """The last origin alone."""
+    return forecast.at(np.array([len(forecast) - 1]))

@@ -1,0 +1,152 @@
+"""Run folders: ``runs/<id>/`` with all that a run was made of and what came out.
+
+    run.json            state, versions, data version, seed
+    config.yaml         the whole config, defaults written out
+    model.json, model.safetensors
+    checkpoints/        only while a training has not ended
+    history.json        losses per epoch
+    forecasts/SYMBOL.parquet, ledger/SYMBOL.parquet
+    metrics.json        every figure
+    report.html
+
+This file knows names and how to read and write them whole; what they mean is known above.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from polyscale.market.errors import RunError
+
+FORMAT = 1  # of the folder; a newer one is refused
+
+
+class State(str, Enum):
+    """How far a run has come."""
+
+    TRAINING = "training"
+    TRAINED = "trained"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, root: Path, name: str, config: str, about: dict[str, Any]) -> RunFolder:
+        """Make a new folder with its config and what is known before training."""
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        for attempt in range(1_000):
+            path = root / (f"{name}-{stamp}" + (f"-{attempt}" if attempt else ""))
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            folder = cls(path)
+            folder.write_text("config.yaml", config)
+            folder.write_json("run.json", {"format": FORMAT, "state": State.TRAINING.value, **about})
+            return folder
+        raise RunError(f"{root}: no free name for a run at {stamp}; remove old runs")
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open an existing folder.
+
+        Raises
+        ------
+        RunError
+            If it is no run folder, damaged, or of a newer format.
+        """
+        if not (path / "run.json").is_file():
+            raise RunError(f"{path}: a run folder must hold run.json, found none; `polyscale runs` lists the runs")
+        folder = cls(path)
+        found = folder.about.get("format")
+        if not isinstance(found, int) or found < 1:
+            raise RunError(f"{path}/run.json: format must be a number >= 1, got {found!r}; the folder is damaged")
+        if found > FORMAT:
+            raise RunError(f"{path}: run format must be <= {FORMAT}, got {found}; update polyscale to read it")
+        return folder
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What run.json says."""
+        about = self.read_json("run.json")
+        if not isinstance(about, dict):
+            raise RunError(f"{self.path}/run.json: must hold an object, got {type(about).__name__}; it is damaged")
+        return about
+
+    @property
+    def state(self) -> State:
+        """How far the run has come."""
+        return State(self.about["state"])
+
+    def set_state(self, state: State) -> None:
+        """Note how far the run has come."""
+        self.write_json("run.json", {**self.about, "state": state.value})
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file whole: under another name first, then in place."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(text, encoding="utf-8")
+        os.replace(fresh, path)
+        return path
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Write JSON; NaN is refused, for other readers cannot read it."""
+        return self.write_text(name, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+    def read_text(self, name: str) -> str:
+        """Read a file that a run must hold."""
+        path = self.path / name
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{path}: cannot be read ({error}); the run is damaged or has not come so far") from error
+
+    def read_json(self, name: str) -> Any:
+        """Read JSON that a run must hold."""
+        try:
+            return json.loads(self.read_text(name))
+        except json.JSONDecodeError as error:
+            raise RunError(f"{self.path / name}: must be JSON ({error}); the run is damaged") from error
+
+
+def list_runs(root: Path) -> list[RunFolder]:
+    """All readable run folders, newest first by name's time stamp."""
+    if not root.is_dir():
+        return []
+    folders = [RunFolder(path.parent) for path in root.glob("*/run.json")]
+    return sorted(folders, key=lambda folder: (folder.path / "config.yaml").stat().st_mtime, reverse=True)
+
+
+def find_run(root: Path, name: str) -> RunFolder:
+    """A run by path, by id under ``root``, or ``last`` for the newest.
+
+    Raises
+    ------
+    RunError
+        If there is none.
+    """
+    if name == "last":
+        runs = list_runs(root)
+        if not runs:
+            raise RunError(f"{root}: holds no runs; make one with `polyscale run --config ...`")
+        return RunFolder.open(runs[0].path)
+    path = Path(name) if (Path(name) / "run.json").is_file() else root / name
+    return RunFolder.open(path)

@@ -1,0 +1,181 @@
+"""From parts of panels to a trained network: the one call of this floor.
+
+In: training and validation parts, the network's spec, settings, a seed, a folder for checkpoints. Out: the network
+with the best averaged weights, in eval mode, and the history of the losses. A training that was killed goes on from
+its last epoch with ``resume=True`` and ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from polyscale.market.errors import HistoryError, RunError
+from polyscale.model.network import MultiScaleAttention, NetworkOutput
+from polyscale.model.settings import NetworkSpec
+from polyscale.training.batches import Part, StretchData, most_batches
+from polyscale.training.checkpoint import PlainCheckpointIO
+from polyscale.training.loss import Labels, LossParts, loss_parts
+from polyscale.training.module import TrainingModule
+from polyscale.training.settings import TrainingSettings
+
+_MIN_ORIGINS = 500
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch came to; losses are in units of the base forecast's."""
+
+    epoch: int  # from 1
+    epochs: int
+    train_loss: float
+    val_loss: float
+    val_qlike: float
+
+
+Progress = Callable[[EpochReport], None]
+
+
+def fit(
+    train: Part,
+    validate: Part,
+    spec: NetworkSpec,
+    settings: TrainingSettings,
+    seed: int,
+    folder: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> tuple[MultiScaleAttention, list[EpochReport]]:
+    """Train; see the head of this file.
+
+    Raises
+    ------
+    HistoryError
+        If there are too few training origins to learn from.
+    RunError
+        If ``resume`` is asked for and the folder holds no checkpoint.
+    """
+    _check_origins(train)
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(seed)
+    network = MultiScaleAttention(spec)
+    ahead = tuple(train.settings.base.bars_in(horizon) for horizon in train.settings.horizons)
+    network.heads.set_base_quantiles(torch.from_numpy(_base_quantiles(train, spec.levels, ahead)))
+    reference = _base_losses(train, network, ahead)
+    steps = most_batches(train, settings.stretch, settings.stretches_per_batch)
+    module = TrainingModule(network, settings, ahead, reference, steps, seed)
+    history = _History(settings.epochs, progress)
+    best = ModelCheckpoint(folder, filename="best", monitor="val_loss", enable_version_counter=False)
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=False)
+    stop = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
+    with _quiet():
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=1,
+            max_epochs=settings.epochs,
+            gradient_clip_val=settings.gradient_clip,
+            callbacks=[history, stop, best, last],
+            plugins=[PlainCheckpointIO()],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+        )
+        trainer.fit(module, datamodule=StretchData(train, validate, settings, seed), ckpt_path=_resume_path(folder, resume))
+    state = PlainCheckpointIO().load_checkpoint(folder / "best.ckpt")["state_dict"]
+    kept = {name.removeprefix("average."): value for name, value in state.items() if name.startswith("average.")}
+    network.load_state_dict(kept)
+    return network.eval(), history.reports
+
+
+def _check_origins(train: Part) -> None:
+    found = int(sum(counted.sum() for counted in train.counted))
+    if found < _MIN_ORIGINS:
+        raise HistoryError(
+            f"training needs >= {_MIN_ORIGINS} origins with labels, found {found}; import more history, or shorten "
+            "the longest horizon or data.base_forecast.min_days"
+        )
+
+
+def _resume_path(folder: Path, resume: bool) -> str | None:
+    if not resume:
+        return None
+    path = folder / "last.ckpt"
+    if not path.exists() and not path.with_name("last.ckpt.old").exists():
+        raise RunError(f"{folder}: no checkpoint to resume from; train without --resume")
+    return str(path)
+
+
+def _base_quantiles(train: Part, levels: tuple[float, ...], ahead: tuple[int, ...]) -> np.ndarray:
+    """Quantiles [H, Q] of the training returns over the base's volatility."""
+    standard = []
+    for panel, counted in zip(train.panels, train.counted, strict=True):
+        log_base_volatility = 0.5 * (panel.base + np.log(np.array(ahead, dtype=np.float32)))
+        standard.append((panel.scaled_return * np.exp(panel.log_scale - log_base_volatility))[counted])
+    return np.quantile(np.concatenate(standard), levels, axis=0).T.astype(np.float32)
+
+
+def _base_losses(train: Part, network: MultiScaleAttention, ahead: tuple[int, ...]) -> LossParts:
+    """What the zeroed network, which is the base, scores on the training origins."""
+    log_variance, scaled, up, scale, base = (
+        torch.from_numpy(np.concatenate([getattr(p, name)[c] for p, c in zip(train.panels, train.counted, strict=True)]))
+        for name in ("log_variance", "scaled_return", "up", "log_scale", "base")
+    )
+    quantiles = network.heads.base_quantiles.expand(1, len(base), -1, -1)
+    nothing = torch.zeros(1, len(base), 1)
+    output = NetworkOutput(base[None], quantiles, torch.zeros_like(base)[None], nothing, nothing[..., None])
+    labels = Labels(log_variance[None], scaled[None], up[None], scale[None], torch.ones(1, len(base), dtype=torch.bool))
+    parts = loss_parts(output, labels, torch.tensor(network.spec.levels), torch.log(torch.tensor(ahead).float()))
+    return LossParts(*(part.clamp(min=1e-6) for part in parts))
+
+
+class _History(Callback):
+    """Keeps the losses of every epoch, through a resume as well."""
+
+    def __init__(self, epochs: int, progress: Progress | None) -> None:
+        self.epochs, self.progress = epochs, progress
+        self.reports: list[EpochReport] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        report = EpochReport(
+            trainer.current_epoch + 1, self.epochs, metrics["train_loss"], metrics["val_loss"], metrics["val_qlike"]
+        )
+        self.reports.append(report)
+        if self.progress is not None:
+            self.progress(report)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"reports": [vars(report) for report in self.reports]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.reports = [EpochReport(**report) for report in state_dict["reports"]]
+
+
+@contextmanager
+def _quiet() -> Any:
+    """Lightning advises workers and loggers that a single process has no use for."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+            warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,85 @@
+"""What training minimises: QLIKE of volatility, pinball of quantiles, cross-entropy of direction.
+
+Shapes: B batch, N origins, H horizons, Q quantile levels. Each part is divided, per horizon, by what the base forecast
+scores in training, so that no horizon and no part drowns the others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from polyscale.model.network import NetworkOutput
+from polyscale.training.settings import TrainingSettings
+
+_LINEAR_BEYOND = 3.0  # log units of surprise; QLIKE grows like exp, and one crash bar would own the gradient
+
+
+class Labels(NamedTuple):
+    """What came, NaN where unknown."""
+
+    log_variance: Float[Tensor, "B N H"]
+    scaled_return: Float[Tensor, "B N H"]  # in units of sigma_t sqrt(bars in h)
+    up: Float[Tensor, "B N H"]
+    log_scale: Float[Tensor, "B N H"]  # log of that unit
+    counted: Bool[Tensor, "B N"]
+
+
+class LossParts(NamedTuple):
+    """Means over counted origins, per horizon."""
+
+    qlike: Float[Tensor, "H"]
+    pinball: Float[Tensor, "H"]
+    direction: Float[Tensor, "H"]
+
+
+def loss_parts(
+    output: NetworkOutput, labels: Labels, levels: Float[Tensor, "Q"], log_bars: Float[Tensor, "H"]
+) -> LossParts:
+    """Score a batch.
+
+    Parameters
+    ----------
+    log_bars
+        Log of the base bars in each horizon.
+    """
+    volatility = 0.5 * (output.log_variance.detach() + log_bars) - labels.log_scale
+    quantiles = output.quantiles * volatility.exp()[..., None]
+    error = labels.scaled_return[..., None] - quantiles
+    return LossParts(
+        qlike=_mean(robust_qlike(labels.log_variance - output.log_variance), labels.counted),
+        pinball=_mean(torch.maximum(levels * error, (levels - 1) * error).mean(-1), labels.counted),
+        direction=_mean(_cross_entropy(output.up_logit, labels.up), labels.counted),
+    )
+
+
+def robust_qlike(surprise: Tensor) -> Tensor:
+    """exp(z) - z - 1 of z = log realised - log forecast, continued as a line beyond z = 3."""
+    bent = surprise.clamp(max=_LINEAR_BEYOND)
+    slope = torch.exp(torch.tensor(_LINEAR_BEYOND)) - 1
+    return torch.exp(bent) - bent - 1 + slope * (surprise - bent)
+
+
+def total_loss(parts: LossParts, reference: LossParts, settings: TrainingSettings) -> Tensor:
+    """One number: every part in units of the base's, averaged over horizons."""
+    return (
+        (parts.qlike / reference.qlike).mean()
+        + settings.quantile_weight * (parts.pinball / reference.pinball).mean()
+        + settings.direction_weight * (parts.direction / reference.direction).mean()
+    )
+
+
+def _cross_entropy(logit: Tensor, up: Tensor) -> Tensor:
+    known = torch.nan_to_num(up)
+    return torch.where(up.isnan(), torch.nan, F.binary_cross_entropy_with_logits(logit, known, reduction="none"))
+
+
+def _mean(values_bnh: Tensor, counted_bn: Tensor) -> Tensor:
+    """Mean over counted origins whose label is known; 0 where there is none."""
+    known = counted_bn[..., None] & values_bnh.isfinite()
+    total = torch.where(known, values_bnh, 0.0).sum(dim=(0, 1))
+    return total / known.sum(dim=(0, 1)).clamp(min=1)

@@ -1,0 +1,36 @@
+"""How the network is trained."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydantic import Field
+
+from polyscale.market.settings import Settings
+
+
+class Schedule(str, Enum):
+    """How the learning rate moves."""
+
+    ONE_CYCLE = "one_cycle"
+    WARM_RESTARTS = "warm_restarts"  # the chapter's: cosine, first period 10 epochs, doubling
+
+
+class TrainingSettings(Settings):
+    """Batches are stretches of consecutive origins, drawn from all symbols."""
+
+    epochs: int = Field(20, ge=1)
+    stretch: int = Field(1_024, ge=1, description="origins of one stretch")
+    stretches_per_batch: int = Field(4, ge=1)
+    learning_rate: float = Field(3e-3, gt=0, lt=1)
+    schedule: Schedule = Schedule.ONE_CYCLE
+    weight_decay: float = Field(0.01, ge=0)
+    gradient_clip: float = Field(1.0, gt=0, description="norm")
+    ema_decay: float = Field(0.98, ge=0, lt=1, description="of the weights that are kept, per step")
+    patience: int = Field(6, ge=1, description="epochs without a better validation loss before stopping")
+    level_noise: float = Field(
+        0.0, ge=0, description="sd of a random shift of every input, constant over a stretch, against memorised dates"
+    )
+    quantile_weight: float = Field(0.5, ge=0)
+    direction_weight: float = Field(0.2, ge=0)
+    threads: int = Field(1, ge=1, description="of torch; more gain little and change the last digits")
