@@ -27,7 +27,8 @@ class LearnablePositionalEncoding(nn.Module):
 
     def __init__(self, heads: int, window: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(heads, window))
+        # a softmax over one row is 1 whatever its score
+        self.bias = nn.Parameter(torch.zeros(heads, window), requires_grad=window > 1)
         query = torch.arange(window)[:, None]
         key = torch.arange(2 * window)[None, :]
         distance = query + window - key

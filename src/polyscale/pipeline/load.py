@@ -83,11 +83,17 @@ def _from_store(market: Market, config: RunConfig, store: Store, version: DataVe
         for scale in config.data.scales
         if scale.native_history
     }
+    return SymbolBars(market, bars, native, _funding(market, store, version))
+
+
+def _funding(market: Market, store: Store, version: DataVersion | None) -> pl.DataFrame | None:
+    """Stored funding rates, None where there were none at that version."""
+    if version is not None and version.funding is None:
+        return None
     try:
-        funding = store.read_funding(market, version=version.funding if version else None)
+        return store.read_funding(market, version=version.funding if version else None)
     except NotStoredError:
-        funding = None
-    return SymbolBars(market, bars, native, funding)
+        return None
 
 
 def _hash(bars: pl.DataFrame) -> str:

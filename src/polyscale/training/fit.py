@@ -76,8 +76,9 @@ def fit(
     steps = most_batches(train, settings.stretch, settings.stretches_per_batch)
     module = TrainingModule(network, settings, ahead, reference, steps, seed)
     history = _History(settings.epochs, progress)
-    best = ModelCheckpoint(folder, filename="best", monitor="val_loss", enable_version_counter=False)
-    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=False)
+    at_end: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
+    best = ModelCheckpoint(folder, filename="best", monitor="val_loss", **at_end)
+    last = ModelCheckpoint(folder, filename="last", **at_end)
     stop = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
     with _quiet():
         trainer = pl.Trainer(
@@ -175,6 +176,7 @@ def _quiet() -> Any:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the average
             warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
             yield
     finally:

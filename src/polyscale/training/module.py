@@ -53,7 +53,7 @@ class TrainingModule(pl.LightningModule):
         loss = total_loss(parts, self.reference, self.settings)
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the training loss must be finite, got {float(loss)} at step {self.global_step}; lower "
+                f"the training loss must be finite, got {loss.item()} at step {self.global_step}; lower "
                 f"training.learning_rate ({self.settings.learning_rate}) or look for broken bars"
             )
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=int(labels.counted.sum()))

@@ -1,0 +1,81 @@
+"""What funding each bar's open brings, as a rate per unit of position value.
+
+In: stored rates, or none, and the bars' open times. Out: rates per bar. A stamp T is charged on the position
+held when T strikes, before the fill at T's open, at the price of the first open at or after T. Orders change
+coins at opens only, so this holds for stamps inside a bar too (08:00 on daily bars); who was liquidated in
+that bar pays nothing. A stamp inside the last bar has no open after it and is not charged.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from polyscale.market.bars import check_funding
+from polyscale.market.errors import DataError
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+INTERVAL_MS: Final = 8 * 3_600_000  # venues settle every 8 h or oftener; at 00, 08, 16 UTC
+
+
+class FundingRates(NamedTuple):
+    """Rates summed over the stamps that each bar's open settles, and where they come from."""
+
+    by_bar: Floats  # [T, 2]: what a long pays and a short receives; what either side pays
+    source: str  # 'stored' or 'assumed'
+
+
+def funding_rates(funding: pl.DataFrame | None, open_ms: Times, assumed_8h: float) -> FundingRates:
+    """Sum rates per bar: the stored ones by side, or where there are none the assumed one against us.
+
+    Raises
+    ------
+    DataError
+        If stored funding breaks its contract, leaves more than 8 h of the bars without a stamp, or holds a
+        rate of 100 % or more.
+    """
+    nothing = np.zeros(len(open_ms))
+    if funding is None:
+        first = -(-open_ms[0] // INTERVAL_MS) * INTERVAL_MS
+        stamps = np.arange(first, open_ms[-1] + 1, INTERVAL_MS)
+        assumed = _settle(stamps, np.full(len(stamps), assumed_8h), open_ms)
+        return FundingRates(np.column_stack([nothing, assumed]), "assumed")
+    funding = check_funding(funding)
+    stamps, rates = funding["time"].dt.epoch("ms").to_numpy(), funding["funding_rate"].to_numpy()
+    _check_fractions(rates)
+    _check_cover(stamps, open_ms)
+    return FundingRates(np.column_stack([_settle(stamps, rates, open_ms), nothing]), "stored")
+
+
+def _settle(stamps: Times, rates: Floats, open_ms: Times) -> Floats:
+    """Give each stamp to the first open at or after it; before the first open nothing is held."""
+    bars = np.searchsorted(open_ms, stamps, side="left")
+    held = (stamps > open_ms[0]) & (bars < len(open_ms))
+    summed = np.zeros(len(open_ms))
+    np.add.at(summed, bars[held], rates[held])
+    return summed
+
+
+def _check_fractions(rates: Floats) -> None:
+    if (np.abs(rates) >= 1).any():
+        worst = rates[np.argmax(np.abs(rates))]
+        raise DataError(
+            f"funding_rate must be a fraction between -1 and 1, got {worst}; divide percent by 100"
+        )
+
+
+def _check_cover(stamps: Times, open_ms: Times) -> None:
+    """A position can be held from the second open to the last: no 8 h of it may lack a stamp."""
+    inside = stamps[(stamps >= open_ms[1]) & (stamps <= open_ms[-1])]
+    edges = np.concatenate([open_ms[1:2], inside, open_ms[-1:]])
+    gap = int(np.argmax(np.diff(edges)))
+    if edges[gap + 1] - edges[gap] > INTERVAL_MS:
+        start, end = edges[gap : gap + 2].astype("datetime64[ms]")
+        raise DataError(
+            f"funding must have a stamp at least every 8 h of the bars, none between {start} and {end} UTC; "
+            "fetch it, or pass None to have it assumed"
+        )

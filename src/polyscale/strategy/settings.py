@@ -1,0 +1,30 @@
+"""When to trade a forecast, how much, and for how long."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from polyscale.market.settings import Settings
+from polyscale.market.timeframe import Timeframe
+
+
+class StrategySettings(Settings):
+    """The rules that turn a forecast into target positions of one symbol."""
+
+    horizon: Timeframe | None = Field(
+        None, description="whose forecast is traded; none: the longest forecast"
+    )
+    confidence: float = Field(
+        0.55, ge=0.5, le=1, description="least probability of the chosen side: 0.6 is up >= 0.6 or <= 0.4"
+    )
+    edge_over_cost: float = Field(1.0, ge=0, description="least expected move, in round trips' cost")
+    sizing: Literal["fixed", "confidence", "kelly", "volatility"] = "confidence"
+    max_leverage: float = Field(1.0, gt=0, le=100, description="cap on the target's size, share of equity")
+    kelly_fraction: float = Field(0.25, gt=0, le=1, description="kelly: share of the full Kelly bet")
+    target_volatility: float = Field(0.20, gt=0, description="volatility: sd of a year's return, fraction")
+    rebalance: float = Field(
+        0.05, ge=0, description="a smaller change of the target is let be, share of equity"
+    )
+    allow_short: bool = Field(True, description="if not, a signal to sell only closes a long position")

@@ -1,0 +1,255 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from polyscale.dataset.panel import build_panel, num_origin_inputs
+from polyscale.dataset.scaling import fit_scaler
+from polyscale.dataset.settings import DataSettings, SplitSettings
+from polyscale.dataset.split import boundaries, split
+from polyscale.forecast.predict import predict, quantile_weights
+from polyscale.market.errors import HistoryError, RunError, TrainingError
+from polyscale.model.network import NetworkOutput
+from polyscale.model.settings import EncoderSettings, NetworkSettings, NetworkSpec
+from polyscale.training import fit as fit_file
+from polyscale.training.batches import Part, epoch_batches, most_batches, ordered_batches
+from polyscale.training.checkpoint import PlainCheckpointIO
+from polyscale.training.fit import fit
+from polyscale.training.loss import Labels, loss_parts, robust_qlike
+from polyscale.training.model_file import Model, ModelFacts, fingerprints, load_model, save_model
+from polyscale.training.settings import Schedule, TrainingSettings
+
+DATA = DataSettings(
+    scales=[{"timeframe": "15m", "lookback": 16}, {"timeframe": "1h", "lookback": 8}],
+    horizons=["1h", "4h"],
+    features=("scaled_return_1", "relative_move", "close_position"),
+    base_forecast={"window_days": 15, "min_days": 5},
+)
+LEVELS = (0.1, 0.5, 0.9)
+SETTINGS = TrainingSettings(epochs=3, stretch=128, stretches_per_batch=2, level_noise=0.1)
+
+
+@pytest.fixture(scope="module")
+def prepared(bars):
+    panel = build_panel("X", bars, DATA)
+    parts = split(panel, boundaries([panel], SplitSettings(train_share=0.6, validate_share=0.2)))
+    scalers = tuple(fit_scaler([rows]) for rows in panel.features)
+    facts = ModelFacts(
+        spec=NetworkSpec(
+            settings=NetworkSettings(d_model=8, encoders=(EncoderSettings(heads=2, layers=1),) * 2, cross_heads=2),
+            scales=("15m", "1h"),
+            lookbacks=(16, 8),
+            features=DATA.features,
+            num_origin_inputs=num_origin_inputs(DATA),
+            horizons=("1h", "4h"),
+            levels=LEVELS,
+        ),
+        data=DATA,
+        feature_scalers=scalers,
+        origin_scaler=fit_scaler([panel.origin]),
+        fingerprints=fingerprints(DATA.features),
+    )
+    return panel, parts, facts
+
+
+def parts_of(prepared):
+    panel, parts, facts = prepared
+    scaled = facts.scale(panel)
+    return Part([scaled], [parts.train], DATA), Part([scaled], [parts.validate], DATA)
+
+
+def weights(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(prepared, tmp_path):
+    train, validate = parts_of(prepared)
+    spec = prepared[2].spec
+    first, again, other = (
+        weights(fit(train, validate, spec, SETTINGS, seed, tmp_path / str(i))[0]) for i, seed in enumerate((1, 1, 2))
+    )
+    assert all(first[name].equal(again[name]) for name in first)
+    assert not all(first[name].equal(other[name]) for name in first)
+
+
+def test_a_training_that_was_cut_off_resumes_to_the_same_weights(prepared, tmp_path):
+    train, validate = parts_of(prepared)
+    spec = prepared[2].spec
+    whole, history = fit(train, validate, spec, SETTINGS, 1, tmp_path / "whole")
+
+    class CutOff(Exception):
+        pass
+
+    def cut_off(report):
+        if report.epoch == 2:
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        fit(train, validate, spec, SETTINGS, 1, tmp_path / "cut", progress=cut_off)
+    resumed, again = fit(train, validate, spec, SETTINGS, 1, tmp_path / "cut", resume=True)
+    assert all(value.equal(weights(resumed)[name]) for name, value in weights(whole).items())
+    assert again == history
+
+
+def test_resume_without_a_checkpoint_says_so(prepared, tmp_path):
+    train, validate = parts_of(prepared)
+    with pytest.raises(RunError, match="no checkpoint to resume from; train without --resume"):
+        fit(train, validate, prepared[2].spec, SETTINGS, 1, tmp_path, resume=True)
+
+
+def test_training_stops_when_validation_no_longer_improves(prepared, tmp_path):
+    train, validate = parts_of(prepared)
+    settings = SETTINGS.model_copy(update={"epochs": 40, "patience": 2, "learning_rate": 0.05})
+    _, history = fit(train, validate, prepared[2].spec, settings, 1, tmp_path)
+    losses = [report.val_loss for report in history]
+    assert len(losses) == int(np.argmin(losses)) + 1 + 2 < 40
+
+
+def test_too_few_origins_are_refused(prepared, tmp_path):
+    panel, parts, facts = prepared
+    few = parts.train & (np.cumsum(parts.train) <= 99)
+    part = Part([facts.scale(panel)], [few], DATA)
+    with pytest.raises(HistoryError, match="training needs >= 500 origins with labels, found 99"):
+        fit(part, part, facts.spec, SETTINGS, 1, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops_training_with_the_remedy(prepared, tmp_path, monkeypatch):
+    train, validate = parts_of(prepared)
+    monkeypatch.setattr(fit_file, "_base_losses", lambda *_: fit_file.LossParts(*(torch.zeros(2) * torch.nan,) * 3))
+    with pytest.raises(TrainingError, match=r"must be finite, got nan .* lower training.learning_rate"):
+        fit(train, validate, prepared[2].spec, SETTINGS, 1, tmp_path)
+
+
+def test_warm_restarts_train_too(prepared, tmp_path):
+    train, validate = parts_of(prepared)
+    settings = SETTINGS.model_copy(update={"schedule": Schedule.WARM_RESTARTS, "epochs": 1})
+    assert len(fit(train, validate, prepared[2].spec, settings, 1, tmp_path)[1]) == 1
+
+
+def test_an_epochs_batches_hold_every_training_origin_once(prepared):
+    train, _ = parts_of(prepared)
+    for epoch in range(5):
+        batches = epoch_batches(train, 128, 2, seed=1, epoch=epoch)
+        assert batches == epoch_batches(train, 128, 2, seed=1, epoch=epoch)
+        assert len(batches) <= most_batches(train, 128, 2)
+        covered = np.zeros(len(train.counted[0]), dtype=int)
+        for _, first in (where for batch in batches for where in batch):
+            covered[first : first + 128] += 1
+        assert (covered[train.counted[0]] == 1).all()
+    assert epoch_batches(train, 128, 2, 1, 0) != epoch_batches(train, 128, 2, 1, 1)
+
+
+def test_forecasts_come_at_every_origin_asked_for_in_order(prepared, tmp_path):
+    panel, parts, facts = prepared
+    train, validate = parts_of(prepared)
+    network, _ = fit(train, validate, facts.spec, SETTINGS, 1, tmp_path)
+    forecast = predict(network, panel, Part([facts.scale(panel)], [parts.test], DATA))
+    assert forecast.close_time.astype(np.int64).tolist() == panel.time_ms[parts.test].tolist()
+    np.testing.assert_allclose(
+        forecast.base_volatility, np.exp(panel.base[parts.test] / 2) * np.sqrt([4, 16]), rtol=1e-12
+    )
+    assert (np.diff(forecast.quantiles, axis=-1) > 0).all()
+    np.testing.assert_allclose(forecast.scale_weights.sum(-1), 1, atol=1e-12)
+    assert len(ordered_batches(validate, 128, 2)) > 0
+
+
+def test_a_model_on_disk_gives_the_same_forecasts(prepared, tmp_path):
+    panel, parts, facts = prepared
+    train, validate = parts_of(prepared)
+    network, _ = fit(train, validate, facts.spec, SETTINGS, 1, tmp_path / "ck")
+    save_model(Model(network, facts), tmp_path)
+    loaded = load_model(tmp_path)
+    test = Part([facts.scale(panel)], [parts.test], DATA)
+    a, b = predict(network, panel, test), predict(loaded.network, panel, test)
+    np.testing.assert_array_equal(a.quantiles, b.quantiles)
+    assert loaded.facts == facts
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule"),
+    [
+        (lambda raw: raw | {"format": 99}, "model format must be <= 1, got 99; update polyscale"),
+        (lambda raw: raw | {"fingerprints": {"nope": "1"}}, r"features that this version does not have: \['nope'\]"),
+        (lambda raw: raw | {"fingerprints": {}}, "other formulas of the features"),
+        (lambda raw: {k: v for k, v in raw.items() if k != "spec"}, "spec: Field required"),
+        (lambda raw: [], "content"),
+    ],
+)
+def test_damaged_or_foreign_model_files_are_refused(prepared, tmp_path, damage, rule):
+    from polyscale.model.network import MultiScaleAttention
+
+    facts = prepared[2]
+    save_model(Model(MultiScaleAttention(facts.spec), facts), tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    with pytest.raises(RunError, match=rule):
+        load_model(tmp_path)
+
+
+def test_truncated_weights_are_refused(prepared, tmp_path):
+    from polyscale.model.network import MultiScaleAttention
+
+    save_model(Model(MultiScaleAttention(prepared[2].spec), prepared[2]), tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1_000])
+    with pytest.raises(RunError, match=r"model.safetensors: must hold the weights"):
+        load_model(tmp_path)
+
+
+def test_a_checkpoint_gives_back_what_it_was_given(tmp_path):
+    value = {"a": torch.arange(3), 7: [1, 2.5, None, "x", (True, {"b": torch.eye(2)})]}
+    PlainCheckpointIO().save_checkpoint(value, tmp_path / "c.ckpt")
+    again = PlainCheckpointIO().load_checkpoint(tmp_path / "c.ckpt")
+    assert again["a"].equal(value["a"])
+    assert again[7][:4] == value[7][:4]
+    assert again[7][4][1]["b"].equal(torch.eye(2))
+    assert {path.name for path in (tmp_path / "c.ckpt").iterdir()} == {"tensors.safetensors", "state.json"}
+
+
+def test_a_kill_between_the_two_moves_leaves_the_old_checkpoint(tmp_path):
+    PlainCheckpointIO().save_checkpoint({"step": 1}, tmp_path / "c.ckpt")
+    (tmp_path / "c.ckpt").rename(tmp_path / "c.ckpt.old")
+    assert PlainCheckpointIO().load_checkpoint(tmp_path / "c.ckpt") == {"step": 1}
+
+
+def test_loss_parts_equal_their_definitions():
+    output = NetworkOutput(
+        log_variance=torch.tensor([[[-10.0]]]),
+        quantiles=torch.tensor([[[[-1.0, 0.0, 1.0]]]]),
+        up_logit=torch.tensor([[[0.4]]]),
+        scale_weights=torch.ones(1, 1, 1),
+        cross_attention=torch.ones(1, 1, 1, 1),
+    )
+    labels = Labels(
+        log_variance=torch.tensor([[[-9.0]]]),
+        scaled_return=torch.tensor([[[2.0]]]),
+        up=torch.tensor([[[1.0]]]),
+        log_scale=torch.tensor([[[-4.0]]]),
+        counted=torch.tensor([[True]]),
+    )
+    parts = loss_parts(output, labels, torch.tensor(LEVELS), torch.log(torch.tensor([4.0])))
+    assert parts.qlike.item() == pytest.approx(np.e - 2, rel=1e-5)
+    unit = np.exp(-5 + np.log(2) + 4)  # forecast volatility of the horizon over sigma sqrt(h)
+    errors = 2.0 - unit * np.array([-1.0, 0.0, 1.0])
+    assert parts.pinball.item() == pytest.approx((errors * LEVELS).mean(), rel=1e-5)
+    assert parts.direction.item() == pytest.approx(np.log(1 + np.exp(-0.4)), rel=1e-5)
+
+
+def test_unknown_labels_and_uncounted_origins_do_not_count():
+    values = torch.tensor([[[1.0], [torch.nan], [100.0]]])
+    counted = torch.tensor([[True, True, False]])
+    from polyscale.training.loss import _mean
+
+    assert _mean(values, counted).tolist() == [1.0]
+
+
+def test_qlike_grows_like_a_line_beyond_three():
+    z = torch.tensor([-5.0, 0.0, 2.0, 3.0, 10.0])
+    expected = [np.exp(-5) + 4, 0.0, np.exp(2) - 3, np.exp(3) - 4, np.exp(3) - 4 + 7 * (np.exp(3) - 1)]
+    np.testing.assert_allclose(robust_qlike(z).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_quantile_weights_sum_to_one_and_give_the_mean_of_a_symmetric_law():
+    found = quantile_weights((0.1, 0.5, 0.9))
+    np.testing.assert_allclose(found, [0.3, 0.4, 0.3])
