@@ -1,3 +1,70 @@
-"""polyscale: one attention network over several time scales of a market."""
+"""polyscale: one attention network over several time scales of a market.
+
+The whole product from Python::
+
+    import polyscale
+
+    bars = polyscale.read_bars("btc.parquet", "5m", label="open")
+    run = polyscale.fit("configs/btc_5m.yaml", {"BTCUSDT": bars})
+    forecast = run.predict(bars)
+
+Names load when they are used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polyscale import audit
+    from polyscale.market.bars import Market
+    from polyscale.market.errors import PolyscaleError
+    from polyscale.market.timeframe import Timeframe
+    from polyscale.pipeline.api import backtest, evaluate, fit, load_run, read_bars
+    from polyscale.pipeline.run import Run
+    from polyscale.store.store import Store
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "backtest": "polyscale.pipeline.api",
+    "evaluate": "polyscale.pipeline.api",
+    "fit": "polyscale.pipeline.api",
+    "load_run": "polyscale.pipeline.api",
+    "read_bars": "polyscale.pipeline.api",
+    "Market": "polyscale.market.bars",
+    "PolyscaleError": "polyscale.market.errors",
+    "Run": "polyscale.pipeline.run",
+    "Store": "polyscale.store.store",
+    "Timeframe": "polyscale.market.timeframe",
+}
+
+__all__ = [
+    "Market",
+    "PolyscaleError",
+    "Run",
+    "Store",
+    "Timeframe",
+    "__version__",
+    "audit",
+    "backtest",
+    "evaluate",
+    "fit",
+    "load_run",
+    "read_bars",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of the API when it is first used."""
+    if name == "audit":
+        return import_module("polyscale.audit")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'polyscale' has no attribute {name!r}; it has {__all__}")
+
+
+def __dir__() -> list[str]:
+    """Names of the API, loaded or not."""
+    return __all__

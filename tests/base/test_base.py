@@ -30,7 +30,7 @@ def test_the_rolling_fit_does_not_know_its_future(bars, model):
 
 
 def test_a_label_is_used_from_its_end_on_and_not_before(bars):
-    """At midnight of day 20 the labels that end in day 20 are unknown: changing them moves nothing that day."""
+    """Labels that end in day 20 are unknown at its midnight: changing them moves nothing that day."""
     time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
     targets = make_targets(bars, M15, HORIZONS)
     x = har_regressors(bars, M15)
@@ -38,11 +38,16 @@ def test_a_label_is_used_from_its_end_on_and_not_before(bars):
     for h, horizon in enumerate(HORIZONS):
         changed = targets.log_variance.copy()
         changed[time_ms + horizon.ms > midnight, h] = 5.0
-        a, b = (rolling_forecast(x, y, time_ms, HORIZONS, SETTINGS, Loss.SQUARED) for y in (targets.log_variance, changed))
+        a, b = (
+            rolling_forecast(x, y, time_ms, HORIZONS, SETTINGS, Loss.SQUARED)
+            for y in (targets.log_variance, changed)
+        )
         day = (time_ms >= midnight) & (time_ms < midnight + DAY_MS)
         assert np.isfinite(a[day, h]).all()
         np.testing.assert_array_equal(a[day, h], b[day, h])
-        assert not np.array_equal(a[time_ms >= midnight + 2 * DAY_MS, h], b[time_ms >= midnight + 2 * DAY_MS, h])
+        assert not np.array_equal(
+            a[time_ms >= midnight + 2 * DAY_MS, h], b[time_ms >= midnight + 2 * DAY_MS, h]
+        )
 
 
 def test_least_squares_and_huber_agree_with_statsmodels():

@@ -13,7 +13,11 @@ from polyscale.dataset.stretches import cut, rows_per_scale, scale_panel
 from polyscale.market.errors import HistoryError
 
 SETTINGS = DataSettings(
-    scales=[{"timeframe": "15m", "lookback": 12}, {"timeframe": "1h", "lookback": 6}, {"timeframe": "4h", "lookback": 3}],
+    scales=[
+        {"timeframe": "15m", "lookback": 12},
+        {"timeframe": "1h", "lookback": 6},
+        {"timeframe": "4h", "lookback": 3},
+    ],
     horizons=["1h", "4h"],
     features=("scaled_return_1", "relative_move", "close_position"),
     base_forecast={"window_days": 15, "min_days": 5},
@@ -137,7 +141,10 @@ def test_a_constant_input_is_scaled_to_zero():
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"scales": [{"timeframe": "1h", "lookback": 3}, {"timeframe": "15m", "lookback": 3}]}, "from fine to coarse"),
+        (
+            {"scales": [{"timeframe": "1h", "lookback": 3}, {"timeframe": "15m", "lookback": 3}]},
+            "from fine to coarse",
+        ),
         ({"horizons": ["20m"]}, "whole multiples of the base timeframe"),
         ({"features": ["nope"]}, "features must be out of"),
         ({"horizons": ["4h", "1h"]}, "horizons must rise"),

@@ -5,6 +5,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
+
+from polyscale.exchange.bar_file import read_bar_file
+from polyscale.market.bars import BAR_SCHEMA, check_bars
+from polyscale.market.errors import ConfigError, DataError
+from polyscale.market.timeframe import Timeframe
 from tests.exchange.candles import (
     FIRST,
     HEADER,
@@ -17,11 +22,6 @@ from tests.exchange.candles import (
     write_csv,
     write_parquet,
 )
-
-from polyscale.exchange.bar_file import read_bar_file
-from polyscale.market.bars import BAR_SCHEMA, check_bars
-from polyscale.market.errors import ConfigError, DataError
-from polyscale.market.timeframe import Timeframe
 
 REAL_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ROUND_TRIP = settings(

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.exchange.candles import make_candles, write_csv, write_parquet
 
 from polyscale.exchange.funding_file import read_funding_file
 from polyscale.market.bars import FUNDING_SCHEMA
 from polyscale.market.errors import DataError
+from tests.exchange.candles import make_candles, write_csv, write_parquet
 
 REAL_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ROWS = ("2024-01-01T00:00:00Z,0.0001", "2024-01-01T08:00:00Z,-0.00025")

@@ -65,7 +65,9 @@ def test_simple_rsi_is_the_chapters_rescaled(bars):
     change = np.diff(close[-15:])
     gain, loss = change[change > 0].sum() / 14, -change[change < 0].sum() / 14
     expected = (100 - 100 / (1 + gain / loss) - 50) / 50
-    np.testing.assert_allclose(select(["rsi_simple"], CATALOGUE).compute(bars)["rsi_simple"][-1], expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        select(["rsi_simple"], CATALOGUE).compute(bars)["rsi_simple"][-1], expected, rtol=1e-9
+    )
 
 
 def test_wilders_rsi_is_the_recursion(bars):

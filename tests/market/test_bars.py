@@ -31,7 +31,9 @@ def test_turnover_may_be_missing(bars):
     ],
 )
 def test_a_broken_number_is_named_with_its_row(bars, column, value, rule):
-    changed = pl.when(pl.int_range(pl.len()) == 7).then(pl.lit(value, pl.Float64)).otherwise(column).alias(column)
+    changed = (
+        pl.when(pl.int_range(pl.len()) == 7).then(pl.lit(value, pl.Float64)).otherwise(column).alias(column)
+    )
     with pytest.raises(DataError, match=rule) as caught:
         check_bars(bars.with_columns(changed), FRAME)
     assert "row 7" in str(caught.value)

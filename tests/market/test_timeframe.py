@@ -14,7 +14,16 @@ def test_text_of_a_timeframe_parses_back(minutes):
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("60m", "1h"), ("1H", "1h"), ("1min", "1m"), ("1D", "1d"), ("24h", "1d"), ("7d", "1w"), ("4H", "4h"), ("D", "1d")],
+    [
+        ("60m", "1h"),
+        ("1H", "1h"),
+        ("1min", "1m"),
+        ("1D", "1d"),
+        ("24h", "1d"),
+        ("7d", "1w"),
+        ("4H", "4h"),
+        ("D", "1d"),
+    ],
 )
 def test_one_parser_reads_every_spelling(text, name):
     assert str(Timeframe.parse(text)) == name

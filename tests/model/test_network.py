@@ -38,7 +38,7 @@ def make_input(num_origins=60, batch=2, seed=1, missing=0.1):
     return NetworkInput(
         rows=[torch.randn(batch, size, 3, generator=generator) for size in sizes],
         masks=[torch.rand(batch, size, generator=generator) > missing for size in sizes],
-        index=index.expand(batch, -1, -1),
+        aligned=index.expand(batch, -1, -1),
         origin=torch.randn(batch, num_origins, 2, generator=generator),
         base=torch.randn(batch, num_origins, 2, generator=generator),
     )
@@ -48,7 +48,7 @@ def window_of(inputs, n):
     """The same origin alone, with its windows only."""
     rows, masks = [], []
     for j, lookback in enumerate(LOOKBACKS):
-        last = int(inputs.index[0, n, j])
+        last = int(inputs.aligned[0, n, j])
         rows.append(inputs.rows[j][:, last - lookback + 1 : last + 1])
         masks.append(inputs.masks[j][:, last - lookback + 1 : last + 1])
     index = torch.tensor(LOOKBACKS).sub(1).expand(len(rows[0]), 1, 3)
@@ -70,13 +70,13 @@ def test_a_stretch_cut_anywhere_gives_the_same_forecasts():
     whole = network(inputs).log_variance
     for first in (7, 31, 48):
         later = inputs._replace(
-            index=inputs.index[:, first:], origin=inputs.origin[:, first:], base=inputs.base[:, first:]
+            aligned=inputs.aligned[:, first:], origin=inputs.origin[:, first:], base=inputs.base[:, first:]
         )
-        starts = [int(inputs.index[0, first, j]) - lookback + 1 for j, lookback in enumerate(LOOKBACKS)]
+        starts = [int(inputs.aligned[0, first, j]) - lookback + 1 for j, lookback in enumerate(LOOKBACKS)]
         later = later._replace(
             rows=[rows[:, start:] for rows, start in zip(inputs.rows, starts, strict=True)],
             masks=[masks[:, start:] for masks, start in zip(inputs.masks, starts, strict=True)],
-            index=later.index - torch.tensor(starts),
+            aligned=later.aligned - torch.tensor(starts),
         )
         torch.testing.assert_close(network(later).log_variance, whole[:, first:], atol=1e-5, rtol=1e-5)
 
@@ -94,7 +94,7 @@ def test_rows_outside_the_lookback_have_no_influence_and_rows_inside_have_some()
     n = 37
     inputs, gradients = influence(make_network(), n)
     for j, gradient in enumerate(gradients):
-        last = int(inputs.index[0, n, j])
+        last = int(inputs.aligned[0, n, j])
         inside = torch.zeros_like(gradient, dtype=torch.bool)
         inside[last - LOOKBACKS[j] + 1 : last + 1] = True
         assert (gradient[~inside] == 0).all()
@@ -161,7 +161,7 @@ def test_scale_dropout_never_takes_the_last_scale():
 
 def test_wrong_inputs_are_named():
     network, inputs = make_network(), make_input()
-    with pytest.raises(ConfigError, match="reads 3 scales .* got 2 tensors"):
+    with pytest.raises(ConfigError, match=r"reads 3 scales .* got 2 tensors"):
         network(inputs._replace(rows=inputs.rows[:2]))
     with pytest.raises(ConfigError, match="rows of scale a must have 3 features, got 2"):
         network(inputs._replace(rows=[x[..., :2] for x in inputs.rows]))

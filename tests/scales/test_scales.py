@@ -52,7 +52,9 @@ def test_two_steps_equal_one_whatever_is_missing(minute_bars, start, count):
 
 def test_volume_is_conserved(minute_bars):
     whole_hours = minute_bars.head(60 * 50)
-    np.testing.assert_allclose(resample(whole_hours, M1, H1)["volume"].sum(), whole_hours["volume"].sum(), rtol=1e-12)
+    np.testing.assert_allclose(
+        resample(whole_hours, M1, H1)["volume"].sum(), whole_hours["volume"].sum(), rtol=1e-12
+    )
 
 
 def test_weeks_end_on_monday_midnight(bars):
@@ -82,7 +84,10 @@ def test_only_the_first_missing_bars_of_a_gap_are_filled_and_flat(minute_bars):
 
 def test_thinly_covered_coarse_bars_are_masked(minute_bars):
     scales = build_scales(
-        without(minute_bars, 130, 20), M1, [ScaleSettings(timeframe=t, lookback=5) for t in (M1, H1)], max_fill=0
+        without(minute_bars, 130, 20),
+        M1,
+        [ScaleSettings(timeframe=t, lookback=5) for t in (M1, H1)],
+        max_fill=0,
     )
     assert scales[1].bars["close"].is_null().to_list()[:4] == [False, False, True, False]
 
@@ -109,4 +114,7 @@ def test_native_history_of_another_market_is_refused(bars):
     with pytest.raises(DataError, match="high differs in"):
         prepend_native(resample(bars, Timeframe(15), D1), other)
     with pytest.raises(DataError, match="found 0"):
-        prepend_native(resample(bars, Timeframe(15), D1), native.with_columns(pl.col("close_time") - pl.duration(days=90)))
+        prepend_native(
+            resample(bars, Timeframe(15), D1),
+            native.with_columns(pl.col("close_time") - pl.duration(days=90)),
+        )

@@ -1,8 +1,8 @@
 import polars as pl
-from tests.store.series import make_bars
 
 from polyscale.store.changes import changes_between
 from polyscale.store.layout import BARS
+from tests.store.series import make_bars
 
 
 def test_rows_divide_into_new_revised_and_unchanged():

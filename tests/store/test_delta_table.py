@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
-from tests.store.series import BTC, ETH, M1, make_bars
 
 from polyscale.market.errors import StoreError
 from polyscale.store import delta_table
 from polyscale.store.delta_table import PartitionedTable
 from polyscale.store.store import Store, WriteResult
+from tests.store.series import BTC, ETH, M1, make_bars
 
 TEN = make_bars(range(1, 11))
 

@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.store.series import M1, M5, make_bars
 
 from polyscale.store.gaps import gaps_between
+from tests.store.series import M1, M5, make_bars
 
 
 @given(st.sets(st.integers(1, 300), min_size=1))

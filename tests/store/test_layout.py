@@ -1,9 +1,9 @@
 import pytest
-from tests.store.series import BTC, M5
 
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
 from polyscale.store.layout import bars_partition
+from tests.store.series import BTC, M5
 
 
 def test_partition_reads_as_people_write_it():

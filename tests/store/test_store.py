@@ -5,12 +5,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 from hypothesis import given, settings
-from tests.store.series import BTC, ETH, FIRST, M1, M5, drawn_bars, make_bars, make_funding, minute
 
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market
 from polyscale.market.errors import ConfigError, DataError, NotStoredError
 from polyscale.market.timeframe import Timeframe
 from polyscale.store.store import DataVersion, Store, WriteResult
+from tests.store.series import BTC, ETH, FIRST, M1, M5, drawn_bars, make_bars, make_funding, minute
 
 REAL_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 

@@ -33,7 +33,9 @@ def test_scaled_return_is_in_units_of_the_last_days_volatility(bars):
     day = np.diff(np.log(close[404:501]))
     sigma = np.sqrt(np.mean(day**2 + 1e-10))
     np.testing.assert_allclose(targets.sigma[500], sigma, rtol=1e-9)
-    np.testing.assert_allclose(targets.scaled_return[500, 0], np.log(close[504] / close[500]) / sigma / 2, rtol=1e-9)
+    np.testing.assert_allclose(
+        targets.scaled_return[500, 0], np.log(close[504] / close[500]) / sigma / 2, rtol=1e-9
+    )
 
 
 def test_no_move_at_all_is_neither_up_nor_down(bars):

@@ -37,7 +37,9 @@ def prepared(bars):
     scalers = tuple(fit_scaler([rows]) for rows in panel.features)
     facts = ModelFacts(
         spec=NetworkSpec(
-            settings=NetworkSettings(d_model=8, encoders=(EncoderSettings(heads=2, layers=1),) * 2, cross_heads=2),
+            settings=NetworkSettings(
+                d_model=8, encoders=(EncoderSettings(heads=2, layers=1),) * 2, cross_heads=2
+            ),
             scales=("15m", "1h"),
             lookbacks=(16, 8),
             features=DATA.features,
@@ -67,7 +69,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(prepared, tmp
     train, validate = parts_of(prepared)
     spec = prepared[2].spec
     first, again, other = (
-        weights(fit(train, validate, spec, SETTINGS, seed, tmp_path / str(i))[0]) for i, seed in enumerate((1, 1, 2))
+        weights(fit(train, validate, spec, SETTINGS, seed, tmp_path / str(i))[0])
+        for i, seed in enumerate((1, 1, 2))
     )
     assert all(first[name].equal(again[name]) for name in first)
     assert not all(first[name].equal(other[name]) for name in first)
@@ -78,14 +81,14 @@ def test_a_training_that_was_cut_off_resumes_to_the_same_weights(prepared, tmp_p
     spec = prepared[2].spec
     whole, history = fit(train, validate, spec, SETTINGS, 1, tmp_path / "whole")
 
-    class CutOff(Exception):
+    class CutOffError(Exception):
         pass
 
     def cut_off(report):
         if report.epoch == 2:
-            raise CutOff
+            raise CutOffError
 
-    with pytest.raises(CutOff):
+    with pytest.raises(CutOffError):
         fit(train, validate, spec, SETTINGS, 1, tmp_path / "cut", progress=cut_off)
     resumed, again = fit(train, validate, spec, SETTINGS, 1, tmp_path / "cut", resume=True)
     assert all(value.equal(weights(resumed)[name]) for name, value in weights(whole).items())
@@ -116,7 +119,9 @@ def test_too_few_origins_are_refused(prepared, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_training_with_the_remedy(prepared, tmp_path, monkeypatch):
     train, validate = parts_of(prepared)
-    monkeypatch.setattr(fit_file, "_base_losses", lambda *_: fit_file.LossParts(*(torch.zeros(2) * torch.nan,) * 3))
+    monkeypatch.setattr(
+        fit_file, "_base_losses", lambda *_: fit_file.LossParts(*(torch.zeros(2) * torch.nan,) * 3)
+    )
     with pytest.raises(TrainingError, match=r"must be finite, got nan .* lower training.learning_rate"):
         fit(train, validate, prepared[2].spec, SETTINGS, 1, tmp_path)
 
@@ -170,7 +175,10 @@ def test_a_model_on_disk_gives_the_same_forecasts(prepared, tmp_path):
     ("damage", "rule"),
     [
         (lambda raw: raw | {"format": 99}, "model format must be <= 1, got 99; update polyscale"),
-        (lambda raw: raw | {"fingerprints": {"nope": "1"}}, r"features that this version does not have: \['nope'\]"),
+        (
+            lambda raw: raw | {"fingerprints": {"nope": "1"}},
+            r"features that this version does not have: \['nope'\]",
+        ),
         (lambda raw: raw | {"fingerprints": {}}, "other formulas of the features"),
         (lambda raw: {k: v for k, v in raw.items() if k != "spec"}, "spec: Field required"),
         (lambda raw: [], "content"),

@@ -3,8 +3,8 @@
 - *prefix*: the rows up to t, computed from the bars up to t alone, equal those computed from all bars.
 - *poison*: wreck every bar after t; the rows up to t do not move.
 
-In: a stage, bars. Out: findings, none where the stage is causal. The stage is a function from bars to a frame with a
-``close_time``; a NumPy stage is wrapped by its caller.
+In: a stage, bars. Out: findings, none where the stage is causal. The stage is a function from bars to a frame
+with a ``close_time``; a NumPy stage is wrapped by its caller.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def check(
     bars
         Checked bars of one market.
     cuts
-        Numbers of bars that are kept; absent for ten between the middle and the end, also just before the end.
+        Numbers of bars that are kept; absent for ten between the middle and the end, also just before the
+        end.
     relative
         Difference that is let pass, relative to the value.
 
@@ -109,5 +110,7 @@ def _compare(
         moved = ~(np.isclose(a, b, rtol=relative, atol=0, equal_nan=True))
         if moved.any():
             row = int(moved.argmax())
-            findings.append(Finding(test, name, expected["close_time"][row], cut, float(a[row]), float(b[row])))
+            findings.append(
+                Finding(test, name, expected["close_time"][row], cut, float(a[row]), float(b[row]))
+            )
     return findings

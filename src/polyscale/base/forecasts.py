@@ -1,6 +1,7 @@
 """The base forecast of the network, and the simple forecasts that it must beat.
 
-In: base bars on their grid and their targets. Out: log mean variance per bar, horizon and model, one row per bar.
+In: base bars on their grid and their targets. Out: log mean variance per bar, horizon and model, one row per
+bar.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def log_har(bars: pl.DataFrame, base: Timeframe, targets: Targets, settings: Bas
     """The reference log-HAR [T, H]: the four spans only, least squares, same window, refit and correction."""
     time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
     regressors = har_regressors(bars, base)
-    return rolling_forecast(regressors, targets.log_variance, time_ms, targets.horizons, settings, Loss.SQUARED)
+    return rolling_forecast(
+        regressors, targets.log_variance, time_ms, targets.horizons, settings, Loss.SQUARED
+    )
 
 
 def last_value(bars: pl.DataFrame, targets: Targets) -> Floats:

@@ -1,6 +1,7 @@
 """What the base forecast looks at: realised and range variance over four spans, and the season.
 
-In: base bars on their grid. Out: one row of regressors per bar, known at its close, NaN until all spans are warm.
+In: base bars on their grid. Out: one row of regressors per bar, known at its close, NaN until all spans are
+warm.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def har_regressors(bars: pl.DataFrame, base: Timeframe) -> Floats:
 
 def base_regressors(bars: pl.DataFrame, base: Timeframe) -> Floats:
     """The HAR regressors, Parkinson's range variance over the same spans, season of day and week [T, P]."""
-    ranges = np.log((bars["high"] / bars["low"]).fill_null(np.nan).to_numpy()) ** 2 / _PARKINSON + VARIANCE_FLOOR
+    ranges = (
+        np.log((bars["high"] / bars["low"]).fill_null(np.nan).to_numpy()) ** 2 / _PARKINSON + VARIANCE_FLOOR
+    )
     parkinson = np.log(np.column_stack([trailing_mean(ranges, n) for n in span_bars(base)]))
     time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
     return np.column_stack([har_regressors(bars, base), parkinson, season(time_ms)])
@@ -49,5 +52,7 @@ def season(time_ms: NDArray[np.int64]) -> Floats:
     """Sines and cosines of the time of day and of the week [T, 10]: clock only, known in advance."""
     day = 2 * np.pi * (time_ms % DAY_MS) / DAY_MS
     week = 2 * np.pi * (time_ms % _WEEK_MS) / _WEEK_MS
-    angles = [k * day for k in range(1, _DAY_HARMONICS + 1)] + [k * week for k in range(1, _WEEK_HARMONICS + 1)]
+    angles = [k * day for k in range(1, _DAY_HARMONICS + 1)] + [
+        k * week for k in range(1, _WEEK_HARMONICS + 1)
+    ]
     return np.column_stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)])

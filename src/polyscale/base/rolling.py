@@ -1,7 +1,8 @@
-"""A linear forecast refitted every midnight on matured rows only: an online fit, causal inside the test as well.
+"""A linear forecast refitted every midnight on matured rows only: an online fit, causal in the test as well.
 
-In: regressors known at t, labels known at t + h. Out: one forecast of log variance per bar and horizon, NaN until
-there are enough matured rows. The coefficients used in (D, D + 1 day] come from rows with ``label_end <= D``.
+In: regressors known at t, labels known at t + h. Out: one forecast of log variance per bar and horizon, NaN
+until there are enough matured rows. The coefficients used in (D, D + 1 day] come from rows with ``label_end
+<= D``.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _solve(design: Floats, y: Floats, weight: Floats) -> Floats:
     weighted = design * weight[:, None]
     gram = weighted.T @ design
     gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram) / len(gram)
-    return np.linalg.solve(gram, weighted.T @ y)
+    return np.asarray(np.linalg.solve(gram, weighted.T @ y), dtype=np.float64)
 
 
 def _robust_sd(residual: Floats) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +12,14 @@ from polyscale.cli.options import STORE, CategoryOption, JsonOption, StoreOption
 from polyscale.market.errors import ConfigError
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What a file holds."""
 
     BARS = "bars"
     FUNDING = "funding"
 
 
-class Label(str, Enum):
+class Label(StrEnum):
     """Which end of a bar the file's time is."""
 
     OPEN = "open"
@@ -44,8 +44,12 @@ def import_file(
     symbol: Annotated[str, typer.Option(help="Symbol under which it is kept, e.g. BTCUSDT.")],
     kind: Annotated[Kind, typer.Option(help="What the file holds.")] = Kind.BARS,
     timeframe: Annotated[str | None, typer.Option(help="Of the bars: 1m, 5m, 1h, 1d ...")] = None,
-    label: Annotated[Label | None, typer.Option(help="Is the file's time the bar's open or its close?")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Name in the file: time=date, volume=vol ...")] = None,
+    label: Annotated[
+        Label | None, typer.Option(help="Is the file's time the bar's open or its close?")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Name in the file: time=date, volume=vol ...")
+    ] = None,
     venue: VenueOption = "bybit",
     category: CategoryOption = "linear",
     store: StoreOption = STORE,
@@ -69,7 +73,9 @@ def import_file(
     else:
         if timeframe is None or label is None:
             missing = "--timeframe" if timeframe is None else "--label open|close"
-            raise ConfigError(f"import of bars needs {missing}: it is never guessed; see polyscale import --help")
+            raise ConfigError(
+                f"import of bars needs {missing}: it is never guessed; see polyscale import --help"
+            )
         parsed = Timeframe.parse(timeframe)
         read = read_bar_file(file, parsed, label.value, columns)
         num_unfinished = read.num_unfinished
@@ -89,7 +95,9 @@ def _columns(pairs: list[str]) -> dict[str, str] | None:
     for pair in pairs:
         name, separator, theirs = pair.partition("=")
         if not separator or not name or not theirs:
-            raise ConfigError(f"--column must be NAME=NAME_IN_FILE, got {pair!r}; for example --column time=date")
+            raise ConfigError(
+                f"--column must be NAME=NAME_IN_FILE, got {pair!r}; for example --column time=date"
+            )
         columns[name] = theirs
     return columns or None
 
@@ -114,7 +122,9 @@ def show_bars(
     if not rows:
         console.out.print(f"{store} holds no bars; add some with: polyscale import FILE --symbol ... --help")
         return
-    console.table(f"bars in {store}", list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+    console.table(
+        f"bars in {store}", list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]
+    )
 
 
 def _show_gaps(store: object, symbol: str, *, as_json: bool) -> None:
@@ -127,7 +137,9 @@ def _show_gaps(store: object, symbol: str, *, as_json: bool) -> None:
     assert isinstance(store, Store)
     held = [row for row in store.contents().to_dicts() if row["symbol"] == symbol]
     if not held:
-        raise NotStoredError(f"the store must hold bars of {symbol} to list their gaps; `polyscale bars` shows what is there")
+        raise NotStoredError(
+            f"the store must hold bars of {symbol} to list their gaps; `polyscale bars` shows what is there"
+        )
     for row in held:
         found = store.gaps(Market(row["venue"], row["category"], symbol), Timeframe.parse(row["timeframe"]))
         cells = [{key: _plain(value) for key, value in gap.items()} for gap in found.to_dicts()]
@@ -139,7 +151,7 @@ def _show_gaps(store: object, symbol: str, *, as_json: bool) -> None:
 
 
 def _plain(value: object) -> object:
-    return value.isoformat(sep=" ", timespec="minutes")[:16] if hasattr(value, "isoformat") else value  # type: ignore[attr-defined]
+    return value.isoformat(sep=" ", timespec="minutes")[:16] if hasattr(value, "isoformat") else value
 
 
 def _cell(value: object) -> str:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from polyscale.training.fit import EpochReport
 
+_PLAIN_WIDTH = 160  # columns where nobody's terminal says
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
@@ -31,7 +32,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         shown.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
         shown.add_row(*row)
-    Console(width=None if out.is_terminal else 120).print(shown)
+    Console(width=None if out.is_terminal else _PLAIN_WIDTH).print(shown)
 
 
 def number(value: float | None, digits: int = 3) -> str:

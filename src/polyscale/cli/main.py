@@ -35,7 +35,9 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; an unfinished training goes on with: polyscale train --resume last", file=sys.stderr)
+        print(
+            "interrupted; an unfinished training goes on with: polyscale train --resume last", file=sys.stderr
+        )
         sys.exit(INTERRUPTED)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from polyscale.market.errors import ConfigError
 if TYPE_CHECKING:
     from polyscale.cli.console import Watch
     from polyscale.config.run_config import RunConfig
+    from polyscale.pipeline.learn import Prepared
     from polyscale.pipeline.load import SymbolBars
     from polyscale.pipeline.run import Run
     from polyscale.runs.folder import RunFolder
@@ -26,9 +27,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("run", epilog="Example: polyscale run --config configs/btc_5m.yaml")(run_all)
     app.command("demo", epilog="Example: polyscale demo")(demo)
-    app.command("train", epilog="Examples: polyscale train -c configs/btc_5m.yaml; polyscale train --resume last")(
-        train
-    )
+    app.command(
+        "train", epilog="Examples: polyscale train -c configs/btc_5m.yaml; polyscale train --resume last"
+    )(train)
     app.command("predict", epilog="Example: polyscale predict last")(predict)
     app.command("backtest", epilog="Example: polyscale backtest last")(backtest)
     app.command("runs", epilog="Example: polyscale runs")(show_runs)
@@ -54,12 +55,16 @@ def demo(
     from polyscale.config.presets import preset
 
     if not as_json:
-        console.out.print("The market of this demo is [bold]simulated[/bold]: its profits are not to be had anywhere.")
+        console.out.print(
+            "The market of this demo is [bold]simulated[/bold]: its profits are not to be had anywhere."
+        )
     _run(_read(preset("demo"), seed), store, runs, as_json=as_json)
 
 
 def train(
-    resume: Annotated[str | None, typer.Option(help="Go on with a run whose training was cut off: id or 'last'.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with a run whose training was cut off: id or 'last'.")
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; see configs/.")] = None,
     seed: SeedOption = None,
     store: StoreOption = STORE,
@@ -70,7 +75,10 @@ def train(
     from polyscale.cli import console
 
     if (resume is None) == (config is None):
-        raise ConfigError("train needs either --config FILE or --resume RUN, got " + ("neither" if resume is None else "both"))
+        raise ConfigError(
+            "train needs either --config FILE or --resume RUN, got "
+            + ("neither" if resume is None else "both")
+        )
     with console.Watch() as watch:
         if config is not None:
             settings = _read(config, seed)
@@ -86,70 +94,60 @@ def train(
 
 
 def predict(
-    run: RunArgument = "last", store: StoreOption = STORE, runs: RunsOption = RUNS, as_json: JsonOption = False
+    run: RunArgument = "last",
+    store: StoreOption = STORE,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
 ) -> None:
     """Forecast with the newest stored bars, from the end of validation on, and show the newest forecast."""
-    from polyscale.cli import console
-    from polyscale.pipeline.load import load_symbols
-    from polyscale.pipeline.run import keep_forecast, load_run, newest, parts_of
+    from polyscale.cli import console, show
     from polyscale.pipeline.judge import forecast_panel
+    from polyscale.pipeline.load import load_symbols
+    from polyscale.pipeline.run import after_validation, keep_forecast, load_run, newest
     from polyscale.pipeline.tell import forecast_rows
     from polyscale.runs.folder import find_run
     from polyscale.store.store import Store
 
     trained = load_run(find_run(runs, run).path)
-    shown = []
-    for item, panel, ends in _after_validation(trained, load_symbols(trained.config, Store(store)), parts_of):
-        forecast = forecast_panel(trained.model, panel, ends)
-        path = keep_forecast(trained.folder, item.symbol, forecast)
-        shown.append({"symbol": item.symbol, "forecasts": str(path), "newest": forecast_rows(newest(forecast))})
+    shown: list[dict[str, Any]] = []
+    for item, panel, origins in after_validation(trained, load_symbols(trained.config, Store(store))):
+        forecast = forecast_panel(trained.model, panel, origins)
+        path = keep_forecast(trained.folder, item.symbol, forecast, "predictions")
+        shown.append(
+            {"symbol": item.symbol, "forecasts": str(path), "newest": forecast_rows(newest(forecast))}
+        )
     if as_json:
         console.print_json(shown)
         return
     for each in shown:
-        rows = each["newest"]
-        console.table(
-            f"{each['symbol']}: forecast made at {rows[0]['close_time']} UTC",
-            ["horizon", "volatility", "base", "probability up", "80 % interval of the return"],
-            [
-                [
-                    row["horizon"],
-                    console.percent(row["volatility"], 2),
-                    console.percent(row["base_volatility"], 2),
-                    console.percent(row["prob_up"]),
-                    f"{console.percent(row['low'], 2)} .. {console.percent(row['high'], 2)}",
-                ]
-                for row in rows
-            ],
-        )
-        console.out.print(f"all forecasts: {each['forecasts']}", highlight=False)
+        show.show_forecast(each)
 
 
 def backtest(
-    run: RunArgument = "last", store: StoreOption = STORE, runs: RunsOption = RUNS, as_json: JsonOption = False
+    run: RunArgument = "last",
+    store: StoreOption = STORE,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
 ) -> None:
     """Trade a run's forecasts of the test again, with its strategy and costs, and show the measures."""
-    from polyscale.cli import console
+    from polyscale.cli import console, show
     from polyscale.pipeline.reproduce import same_bars
-    from polyscale.pipeline.tell import backtest_again
-    from polyscale.pipeline.run import load_run
+    from polyscale.pipeline.run import load_run, trade_again
     from polyscale.runs.folder import find_run
     from polyscale.store.store import Store
 
     trained = load_run(find_run(runs, run).path)
-    results = backtest_again(trained, same_bars(trained.folder, trained.config, Store(store)))
+    results = trade_again(trained, same_bars(trained.folder, trained.config, Store(store)))
     if as_json:
         console.print_json(results)
         return
     for symbol, figures in results.items():
-        names = list(figures["strategy"])
-        rows = [[n, *(_measure(figures[who][n]) for who in ("strategy", "buy_and_hold"))] for n in names]
-        console.table(f"{symbol}, after costs", ["measure", "strategy", "buy and hold"], rows)
+        show.show_money(symbol, figures)
 
 
 def show_runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     """Show what was run, side by side."""
-    from polyscale.cli import console
+    from polyscale.cli import console, show
     from polyscale.pipeline.tell import runs_table
 
     rows = runs_table(runs)
@@ -158,15 +156,17 @@ def show_runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     elif not rows:
         console.out.print(f"{runs} holds no runs; make one with: polyscale demo")
     else:
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        console.table(f"runs in {runs}", columns, [[_measure(row.get(name)) for name in columns] for row in rows])
+        show.show_runs(runs, rows)
 
 
 def reproduce_run(
-    run: RunArgument = "last", store: StoreOption = STORE, runs: RunsOption = RUNS, as_json: JsonOption = False
+    run: RunArgument = "last",
+    store: StoreOption = STORE,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a run again from its folder; exit status 0 only if every figure is the same to the last digit."""
-    from polyscale.cli import console
+    from polyscale.cli import console, show
     from polyscale.pipeline.reproduce import reproduce
     from polyscale.runs.folder import find_run
     from polyscale.store.store import Store
@@ -176,22 +176,20 @@ def reproduce_run(
         outcome = reproduce(folder, Store(store), watch)
     if as_json:
         console.print_json(
-            {"run": str(folder.path), "figures": outcome.num_figures, "differences": [list(d) for d in outcome.differences]}
+            {
+                "run": str(folder.path),
+                "figures": outcome.num_figures,
+                "differences": [list(d) for d in outcome.differences],
+            }
         )
-    elif outcome.same:
-        console.out.print(f"{folder.name}: all {outcome.num_figures:,} figures are the same to the last digit")
     else:
-        console.table(
-            f"{folder.name}: {len(outcome.differences)} of {outcome.num_figures} figures differ",
-            ["figure", "then", "now"],
-            [[name, repr(then), repr(now)] for name, then, now in outcome.differences[:20]],
-        )
+        show.show_reproduction(folder.name, outcome)
     if not outcome.same:
         raise typer.Exit(1)
 
 
 def _run(config: RunConfig, store: Path, runs: Path, *, as_json: bool) -> None:
-    from polyscale.cli import console
+    from polyscale.cli import console, show
     from polyscale.pipeline.run import evaluate
     from polyscale.pipeline.tell import summary
 
@@ -200,33 +198,13 @@ def _run(config: RunConfig, store: Path, runs: Path, *, as_json: bool) -> None:
         folder, symbols = _start(config, store, runs, watch)
         run, prepared = _train(folder, config, symbols, watch)
         outcomes = evaluate(run, symbols, prepared, watch)
-    told = summary(run, outcomes)
+    told = summary(folder, outcomes)
     if as_json:
         console.print_json(told)
         return
     for outcome in outcomes:
-        _show_outcome(told["symbols"][outcome.symbol], outcome.symbol)
+        show.show_outcome(told["symbols"][outcome.symbol], outcome.symbol)
     console.out.print(f"report: {told['report']}   ({time.monotonic() - began:.0f} s)", highlight=False)
-
-
-def _show_outcome(told: dict[str, dict[str, dict[str, float]]], symbol: str) -> None:
-    from polyscale.cli import console
-
-    columns = ["horizon", "network", "base", "log-HAR", "last value", "network / base", "independent labels"]
-    rows = [
-        [
-            horizon,
-            *(console.number(row["qlike"][name]) + f" [{row['low'][name]:.3f}, {row['high'][name]:.3f}]"
-              for name in ("network", "base", "log-HAR")),
-            console.number(row["qlike"]["last value"]),
-            console.number(row["ratio"]),
-            str(row["num_independent"]),
-        ]
-        for horizon, row in told["horizons"].items()
-    ]
-    console.table(f"{symbol}: QLIKE of volatility in the test (less is better), with intervals", columns, rows)
-    for sentence in told["verdict"]:
-        console.out.print(f"- {sentence}", highlight=False, markup=False)
 
 
 def _read(path: Path, seed: int | None) -> RunConfig:
@@ -236,17 +214,13 @@ def _read(path: Path, seed: int | None) -> RunConfig:
     return config if seed is None else config.model_copy(update={"seed": seed})
 
 
-def _start(
-    config: RunConfig, store: Path, runs: Path, watch: Watch
-) -> tuple[RunFolder, list[SymbolBars]]:
-    from polyscale.pipeline.load import load_symbols
+def _start(config: RunConfig, store: Path, runs: Path, watch: Watch) -> tuple[RunFolder, list[SymbolBars]]:
+    from polyscale.pipeline.load import load_at_version
     from polyscale.pipeline.run import start
     from polyscale.store.store import Store
 
     watch.stage("simulating the market" if config.market.simulation else "reading bars")
-    opened = Store(store)
-    version = None if config.market.simulation else opened.version()
-    symbols = load_symbols(config, opened, version)
+    symbols, version = load_at_version(config, Store(store))
     return start(config, symbols, version, runs), symbols
 
 
@@ -266,13 +240,7 @@ def _resumed(name: str, store: Path, runs: Path) -> tuple[RunFolder, RunConfig, 
 
 def _train(
     folder: RunFolder, config: RunConfig, symbols: list[SymbolBars], watch: Watch, *, resume: bool = False
-) -> tuple[Run, object]:
+) -> tuple[Run, Prepared]:
     from polyscale.pipeline.run import train as train_run
 
     return train_run(folder, config, symbols, watch, resume=resume)
-
-
-def _measure(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from polyscale.backtest.settings import BacktestSettings
+from polyscale.backtesting.settings import BacktestSettings
 from polyscale.dataset.settings import DataSettings, SplitSettings
 from polyscale.evaluation.settings import EvaluationSettings
 from polyscale.market.bars import Market
@@ -48,7 +48,9 @@ class MarketSettings(Settings):
 class RunConfig(Settings):
     """Everything that a run depends on, but for the bars."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the run folder begins with it")
+    name: str = Field(
+        "run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the run folder begins with it"
+    )
     market: MarketSettings = MarketSettings()
     data: DataSettings
     split: SplitSettings
@@ -74,7 +76,8 @@ class RunConfig(Settings):
         simulation = self.market.simulation
         if simulation is not None and simulation.timeframe != self.data.base:
             raise ValueError(
-                f"market.simulation.timeframe must be the base timeframe {self.data.base}, got {simulation.timeframe}"
+                f"market.simulation.timeframe must be the base timeframe {self.data.base}, "
+                f"got {simulation.timeframe}"
             )
         if list(self.levels) != sorted(set(self.levels)) or 0.5 not in self.levels:
             raise ValueError(f"levels must rise, differ and hold 0.5, got {self.levels}")
@@ -84,7 +87,9 @@ class RunConfig(Settings):
 
     def to_yaml(self) -> str:
         """The whole config with its defaults written out; `parse_config` reads it back."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(
+            self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
+        )
 
 
 def read_config(path: Path) -> RunConfig:

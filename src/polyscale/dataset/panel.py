@@ -1,7 +1,7 @@
 """One symbol as arrays: everything that is computed once per bar, on one page.
 
-In: base bars and the data settings. Out: a `Panel`: raw features of every scale's rows, the alignment, the origin's
-inputs, the base forecast and the labels. Windows are never made: a sample is a range of rows.
+In: base bars and the data settings. Out: a `Panel`: raw features of every scale's rows, the alignment, the
+origin's inputs, the base forecast and the labels. Windows are never made: a sample is a range of rows.
 """
 
 from __future__ import annotations
@@ -46,8 +46,13 @@ class Panel:
 
     @property
     def usable(self) -> Bools:
-        """[T] whether a forecast can be made: a bar closed, its scale is warm, base forecast and origin are known."""
-        return self.traded & self.warm[0] & np.isfinite(self.base).all(axis=1) & np.isfinite(self.origin).all(axis=1)
+        """[T] whether a forecast can be made: a bar closed, its scale is warm, all else is known."""
+        return (
+            self.traded
+            & self.warm[0]
+            & np.isfinite(self.base).all(axis=1)
+            & np.isfinite(self.origin).all(axis=1)
+        )
 
 
 def build_panel(
@@ -78,9 +83,11 @@ def build_panel(
         traded=grid["close_time"].is_in(bars["close_time"].implode()).to_numpy(),
         time_ms=time_ms,
         features=features,
-        warm=tuple(np.isfinite(rows).all(axis=1) for rows in features),
+        warm=tuple(np.asarray(np.isfinite(rows).all(axis=1)) for rows in features),
         index=index,
-        origin=np.column_stack([season(time_ms), ages, _volatility_state(grid, base, targets, base_log_variance)]),
+        origin=np.column_stack(
+            [season(time_ms), ages, _volatility_state(grid, base, targets, base_log_variance)]
+        ),
         base=base_log_variance,
         targets=targets,
     )
@@ -105,11 +112,15 @@ def _alignment(scales: list[ScaleBars], time_ms: Ints) -> tuple[Ints, Floats]:
         close_ms = scale.bars["close_time"].dt.epoch("ms").to_numpy()
         rows = align(time_ms, close_ms)
         index.append(rows)
-        ages.append(age(time_ms, close_ms, rows, scale.settings.timeframe.ms) if len(close_ms) else np.ones(len(rows)))
+        ages.append(
+            age(time_ms, close_ms, rows, scale.settings.timeframe.ms) if len(close_ms) else np.ones(len(rows))
+        )
     return np.column_stack(index), np.column_stack(ages)
 
 
-def _volatility_state(grid: pl.DataFrame, base: Timeframe, targets: Targets, base_log_variance: Floats) -> Floats:
+def _volatility_state(
+    grid: pl.DataFrame, base: Timeframe, targets: Targets, base_log_variance: Floats
+) -> Floats:
     """Variances of the base forecast's spans, and the base forecast itself, all against the last day's."""
     day = 2 * np.log(targets.sigma)[:, None]
     return np.column_stack([har_regressors(grid, base) - day, base_log_variance - day])

@@ -1,7 +1,7 @@
 """Frozen scalers: fitted on training rows by one call, applied by another.
 
-Each input is centred on its median, divided by its interquartile range over that of a normal, and clipped, so that
-a crash in training moves nothing and a crash in testing stays in range.
+Each input is centred on its median, divided by its interquartile range over that of a normal, and clipped, so
+that a crash in training moves nothing and a crash in testing stays in range.
 """
 
 from __future__ import annotations

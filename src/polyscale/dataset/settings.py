@@ -29,7 +29,7 @@ DEFAULT_FEATURES = (
     "close_position",
     "rsi_simple",
 )
-"""Free of the symbol's own price, volume and volatility, so that symbols and regimes can share one network."""
+"""Free of the symbol's own price, volume and volatility, so that symbols and regimes share one network."""
 
 
 class DataSettings(Settings):
@@ -39,7 +39,9 @@ class DataSettings(Settings):
     horizons: tuple[Timeframe, ...] = Field(min_length=1, description="whole multiples of the base timeframe")
     features: tuple[str, ...] = DEFAULT_FEATURES
     base_forecast: BaseSettings = BaseSettings()
-    max_fill: int = Field(3, ge=0, description="missing base bars filled after the last bar seen; longer is masked")
+    max_fill: int = Field(
+        3, ge=0, description="missing base bars filled after the last bar seen; longer is masked"
+    )
 
     @property
     def base(self) -> Timeframe:
@@ -50,13 +52,17 @@ class DataSettings(Settings):
     def _fits_together(self) -> DataSettings:
         frames = [scale.timeframe for scale in self.scales]
         if frames != sorted(set(frames)):
-            raise ValueError(f"scales must go from fine to coarse without repeats, got {[str(f) for f in frames]}")
+            raise ValueError(
+                f"scales must go from fine to coarse without repeats, got {[str(f) for f in frames]}"
+            )
         if list(self.horizons) != sorted(set(self.horizons)):
             raise ValueError(f"horizons must rise without repeats, got {[str(h) for h in self.horizons]}")
         for name, values in (("scales", frames), ("horizons", self.horizons)):
             for value in values:
                 if not self.base.divides(value):
-                    raise ValueError(f"{name} must be whole multiples of the base timeframe {self.base}, got {value}")
+                    raise ValueError(
+                        f"{name} must be whole multiples of the base timeframe {self.base}, got {value}"
+                    )
         unknown = [name for name in self.features if name not in CATALOGUE]
         if unknown or not self.features:
             raise ValueError(f"features must be out of {sorted(CATALOGUE)}, got {unknown or 'none'}")
@@ -64,7 +70,7 @@ class DataSettings(Settings):
 
 
 class SplitSettings(Settings):
-    """Where training ends and testing begins: dates (whole days in UTC, inclusive) or shares of the origins."""
+    """Where training ends and testing begins: dates (whole days in UTC, inclusive) or shares of origins."""
 
     train_until: date | None = None
     validate_until: date | None = None

@@ -1,7 +1,7 @@
 """Which origins train, validate and test, with the longest horizon purged between them.
 
-An origin belongs to a part only if its longest label ends inside the part; the test's last labels may reach beyond
-it. Nothing is embargoed: no training row follows a test row.
+An origin belongs to a part only if its longest label ends inside the part; the test's last labels may reach
+beyond it. Nothing is embargoed: no training row follows a test row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def boundaries(panels: list[Panel], settings: SplitSettings) -> Boundaries:
     last = int(times[-1])
     if settings.train_until is not None and settings.validate_until is not None:
         test_end = _end_of(settings.test_until) if settings.test_until else last
-        return Boundaries(_end_of(settings.train_until), _end_of(settings.validate_until), min(test_end, last))
+        return Boundaries(
+            _end_of(settings.train_until), _end_of(settings.validate_until), min(test_end, last)
+        )
     assert settings.train_share is not None
     assert settings.validate_share is not None
     cuts = [settings.train_share, settings.train_share + settings.validate_share]
@@ -54,7 +56,8 @@ def boundaries(panels: list[Panel], settings: SplitSettings) -> Boundaries:
 def split(panel: Panel, ends: Boundaries) -> Split:
     """Sort the usable origins of a panel into parts.
 
-    Training and validation origins need every label; the test's may lack them, and evaluation leaves those out.
+    Training and validation origins need every label; the test's may lack them, and evaluation leaves those
+    out.
     """
     time, label_end = panel.time_ms, panel.time_ms + panel.targets.horizons[-1].ms
     labelled = np.isfinite(panel.targets.log_variance).all(axis=1)
@@ -74,8 +77,8 @@ def check_parts(panels: list[Panel], splits: list[Split], ends: Boundaries) -> N
             found = {p.symbol: _span(p) for p in panels}
             raise HistoryError(
                 f"the {name} part needs at least 1 origin with labels, found 0; parts end at "
-                f"{_text(ends.train_end)}, {_text(ends.validate_end)}, {_text(ends.test_end)}; forecasts can be made "
-                f"in {found}; import more bars or change split"
+                f"{_text(ends.train_end)}, {_text(ends.validate_end)}, {_text(ends.test_end)}; "
+                f"forecasts can be made in {found}; import more bars or change split"
             )
 
 

@@ -1,7 +1,7 @@
 """Stretches: consecutive origins with the rows that they see, as arrays ready for the network.
 
-In: panels and scalers. Out: `Stretch` batches. A stretch of N origins costs its N base rows and one lookback of
-context per scale; its rows are slices of arrays that exist once.
+In: panels and scalers. Out: `Stretch` batches. A stretch of N origins costs its N base rows and one lookback
+of context per scale; its rows are slices of arrays that exist once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ScaledPanel:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """Rows and origins of B stretches of N origins; the names are those of the network's input and the labels."""
+    """Rows and origins of B stretches of N origins; the names are those of the network's input."""
 
     rows: tuple[Float32s, ...]  # S x [B, R_s, F]
     masks: tuple[Bools, ...]  # S x [B, R_s]
@@ -51,16 +51,21 @@ class Stretch:
     counted: Bools  # [B, N] origins that belong to the part asked for
 
 
-def scale_panel(panel: Panel, feature_scalers: tuple[Scaler | None, ...], origin_scaler: Scaler) -> ScaledPanel:
+def scale_panel(
+    panel: Panel, feature_scalers: tuple[Scaler | None, ...], origin_scaler: Scaler
+) -> ScaledPanel:
     """Apply frozen scalers and cast to float32.
 
-    A scale without a scaler was never warm in training: the network knows nothing of it, so all its rows are masked.
+    A scale without a scaler was never warm in training: the network knows nothing of it, so all its rows are
+    masked.
     """
     pairs = list(zip(feature_scalers, panel.features, panel.warm, strict=True))
     targets = panel.targets
     log_scale = np.log(targets.sigma)[:, None] + 0.5 * np.log(targets.bars_ahead)
     return ScaledPanel(
-        rows=tuple(scaler.apply(rows) if scaler else np.zeros_like(rows, np.float32) for scaler, rows, _ in pairs),
+        rows=tuple(
+            scaler.apply(rows) if scaler else np.zeros_like(rows, np.float32) for scaler, rows, _ in pairs
+        ),
         warm=tuple(warm if scaler else np.zeros_like(warm) for scaler, _, warm in pairs),
         index=panel.index,
         origin=origin_scaler.apply(panel.origin),
@@ -113,7 +118,12 @@ _PER_ORIGIN = ("index", "origin", "base", "log_variance", "scaled_return", "up",
 
 
 def _cut_one(
-    panel: ScaledPanel, counted: Bools, first: int, num_origins: int, sizes: tuple[int, ...], lookbacks: list[int]
+    panel: ScaledPanel,
+    counted: Bools,
+    first: int,
+    num_origins: int,
+    sizes: tuple[int, ...],
+    lookbacks: list[int],
 ) -> dict[str, np.ndarray]:
     last = min(first + num_origins, len(panel.index))
     pad = num_origins - (last - first)

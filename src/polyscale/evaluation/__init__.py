@@ -1,1 +1,1 @@
-"""What a forecast was worth, beside baselines and with intervals."""
+"""What a forecast was worth, beside baselines and with intervals: losses, scorecard, verdict in words."""

@@ -1,7 +1,7 @@
 """The features that come with the product: the chapter's, corrected, and those that volatility asks for.
 
-Every one is free of the price's and the volume's own unit. Where the chapter's formula is left, the meaning says
-why. ``log`` of a variance or a range has a floor inside, so that a constant price gives a finite number.
+Every one is free of the price's and the volume's own unit. Where the chapter's formula is left, the meaning
+says why. ``log`` of a variance or a range has a floor inside, so that a constant price gives a finite number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import polars as pl
 
 from polyscale.features.feature import Feature
 from polyscale.features.realised import VARIANCE_FLOOR
-
 
 _WILDER_BARS: Final = 280  # (13/14)^280 < 1e-9: the forgotten weight
 _RSI_BARS: Final = 14
@@ -69,17 +68,22 @@ _FEATURES: Final = [
         .then((_volume - _volume.shift(1)) / (_volume + _volume.shift(1)))
         .otherwise(0.0),
         2,
-        "change of volume over the sum, in [-1, 1]; the chapter's ratio is infinite after a bar without volume",
+        "change of volume over the sum, in [-1, 1]; the chapter's ratio is infinite after no volume",
     ),
     Feature("high_low_ratio", (_high - _low) / _close, 1, "range over close"),
     Feature(
         "close_position",
         pl.when(_high > _low).then((_close - _low) / (_high - _low)).otherwise(0.5),
         1,
-        "close inside the range, 0 low to 1 high; 0.5 where there is no range (the chapter's 1e-8 distorts cheap coins)",
+        "close inside the range, 0 low to 1 high; 0.5 without one (the chapter's 1e-8 distorts cheap coins)",
     ),
     *[
-        Feature(f"ma_{n}_ratio", _close / _close.rolling_mean(n) - 1, n, f"close over its mean of {n} bars, less 1")
+        Feature(
+            f"ma_{n}_ratio",
+            _close / _close.rolling_mean(n) - 1,
+            n,
+            f"close over its mean of {n} bars, less 1",
+        )
         for n in (5, 10, 20, 50)
     ],
     Feature(
@@ -115,7 +119,7 @@ _FEATURES: Final = [
             f"scaled_return_{bars}",
             _log_return(bars) / ((2 * _log_volatility(_USUAL_BARS)).exp() * bars).sqrt(),
             _USUAL_BARS + 1,
-            f"log return of {bars} bars over the realised volatility of {_USUAL_BARS} bars, times its square root",
+            f"log return of {bars} bars in units of the realised volatility of {_USUAL_BARS} bars",
         )
         for bars in (1, 5, 10, 20, 50)
     ],

@@ -1,7 +1,7 @@
 """What a feature is, and how a set of them is computed: one row per closed bar, null until warm.
 
-In: bars of one scale on their grid. Out: ``close_time`` and one column per feature. A value at row t is there only
-if every one of the last ``warm_up`` bars is; it is never filled backward, and never infinite or NaN.
+In: bars of one scale on their grid. Out: ``close_time`` and one column per feature. A value at row t is there
+only if every one of the last ``warm_up`` bars is; it is never filled backward, and never infinite or NaN.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from polyscale.market.errors import ConfigError
 class Feature:
     """A named causal expression over the columns of bars.
 
-    ``expression`` may look at its own row and at earlier rows, never at later ones; ``polyscale.audit`` checks
-    it. ``warm_up`` is the number of bars it needs, the newest included.
+    ``expression`` may look at its own row and at earlier rows, never at later ones; ``polyscale.audit``
+    checks it. ``warm_up`` is the number of bars it needs, the newest included.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Realised variance on a grid, in NumPy: what targets and the base forecast are made of.
 
-Each row is summed from its own window alone, never by adding and taking away: so an earlier row, however wild,
-leaves no rounding trace, and a NaN spoils only the windows that hold it.
+Each row is summed from its own window alone, never by adding and taking away: so an earlier row, however
+wild, leaves no rounding trace, and a NaN spoils only the windows that hold it.
 """
 
 from __future__ import annotations

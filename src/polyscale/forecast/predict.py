@@ -1,7 +1,7 @@
 """A trained network over panels: one `Forecast` per symbol, at every origin asked for.
 
-In: scaled panels and the origins. Out: forecasts in units that a person uses. One pass over stretches; nothing is
-computed per window.
+In: scaled panels and the origins. Out: forecasts in units that a person uses. One pass over stretches;
+nothing is computed per window.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def predict(network: MultiScaleAttention, panel: Panel, part: Part) -> Forecast:
     """
     origins = np.flatnonzero(part.counted[0])
     if len(origins) == 0:
-        raise HistoryError(f"{panel.symbol}: a forecast needs at least 1 usable origin, found 0; give more bars")
+        raise HistoryError(
+            f"{panel.symbol}: a forecast needs at least 1 usable origin, found 0; give more bars"
+        )
     outputs = _run(network, part)
     ahead = np.array(panel.targets.bars_ahead, dtype=np.float64)
     volatility = np.exp(0.5 * outputs.log_variance) * np.sqrt(ahead)
@@ -76,7 +78,11 @@ class _Arrays:
             kept = [getattr(out, name)[mask] for out, mask in zip(outputs, counted, strict=True)]
             return torch.cat(kept).double().numpy()
 
-        self.log_variance, self.quantiles, self.up_logit = join("log_variance"), join("quantiles"), join("up_logit")
+        self.log_variance, self.quantiles, self.up_logit = (
+            join("log_variance"),
+            join("quantiles"),
+            join("up_logit"),
+        )
         self.scale_weights = join("scale_weights")
         self.scale_weights /= self.scale_weights.sum(axis=-1, keepdims=True)
         self.cross_attention = join("cross_attention")
@@ -92,5 +98,3 @@ def _run(network: MultiScaleAttention, part: Part) -> _Arrays:
         outputs.append(network(inputs))
         counted.append(labels.counted)
     return _Arrays(outputs, counted)
-
-

@@ -1,6 +1,6 @@
 """The contract of positions: what share of the equity to hold, decided at each origin.
 
-Made by `polyscale.strategy`, executed by `polyscale.backtest` at the next bar's open.
+Made by `polyscale.strategy`, executed by `polyscale.backtesting` at the next bar's open.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ In: `SimulationSettings`. Out: checked bars. Three kinds:
 
 - ``realistic``: log volatility is a sum of mean-reverting parts at several time scales, with a season of the
   day, jumps, and volume that follows volatility; returns have no drift, so direction cannot be forecast.
-- ``planted``: the same, and the agreement of the last hour's move with the last day's moves both the
-  volatility and the drift of what follows. Neither scale alone tells it: only their product does.
+- ``planted``: the same, and whether the move of the last two hours agrees with that of the day before moves
+both
+  the volatility and the drift of what follows. Neither scale alone tells it: only their product does.
 - ``random_walk``: constant volatility, normal returns. Nothing can be forecast, and nothing may be found.
 """
 
@@ -40,8 +41,12 @@ class SimulationSettings(Settings):
     timeframe: Timeframe = Timeframe(5)
     start: datetime = datetime(2025, 1, 1, tzinfo=UTC)
     daily_volatility: float = Field(0.03, gt=0, le=1, description="sd of a day's log return")
-    volatility_effect: float = Field(1.0, ge=0, le=2, description="planted: log volatility per unit of agreement")
-    drift_effect: float = Field(0.15, ge=0, le=1, description="planted: drift in sd of a bar per unit of agreement")
+    volatility_effect: float = Field(
+        1.0, ge=0, le=2, description="planted: log volatility per unit of agreement"
+    )
+    drift_effect: float = Field(
+        0.15, ge=0, le=1, description="planted: drift in sd of a bar per unit of agreement"
+    )
     seed: int = Field(1, ge=0)
 
 
@@ -57,7 +62,9 @@ def simulate_bars(settings: SimulationSettings) -> pl.DataFrame:
     num_bars = settings.days * per_day
     rng = np.random.default_rng(settings.seed)
     bar_sd = settings.daily_volatility / np.sqrt(per_day)
-    log_volatility = np.zeros(num_bars) if settings.kind == "random_walk" else _log_volatility(rng, num_bars, per_day)
+    log_volatility = (
+        np.zeros(num_bars) if settings.kind == "random_walk" else _log_volatility(rng, num_bars, per_day)
+    )
     jumps = np.zeros(num_bars)
     if settings.kind != "random_walk":
         jumps = (rng.random(num_bars) < _JUMPS_PER_DAY / per_day) * rng.normal(0, _JUMP_SD, num_bars)
@@ -68,7 +75,7 @@ def simulate_bars(settings: SimulationSettings) -> pl.DataFrame:
         jumps,
         log_volatility,
         bar_sd,
-        max(per_day // 24, 1),
+        max(per_day // 12, 1),
         per_day,
         settings.volatility_effect if planted else 0.0,
         settings.drift_effect if planted else 0.0,
@@ -106,7 +113,7 @@ def _price_path(
     jumps: Floats,
     log_volatility: Floats,
     bar_sd: float,
-    hour: int,
+    short: int,
     day: int,
     volatility_effect: float,
     drift_effect: float,
@@ -119,9 +126,9 @@ def _price_path(
     for t in range(num_bars):
         agreement = 0.0
         if t >= day:
-            short = (closes[t] - closes[t - hour]) / (bar_sd * np.sqrt(hour))
-            long = (closes[t] - closes[t - day]) / (bar_sd * np.sqrt(day))
-            agreement = np.tanh(short) * np.tanh(1.5 * long)
+            recent = (closes[t] - closes[t - short]) / (bar_sd * np.sqrt(short))
+            before = (closes[t - short] - closes[t - day]) / (bar_sd * np.sqrt(day - short))
+            agreement = np.tanh(1.5 * recent) * np.tanh(1.5 * before)
         volatility[t] = bar_sd * np.exp(log_volatility[t] + volatility_effect * agreement)
         price = closes[t]
         for k in range(steps):
@@ -137,7 +144,9 @@ def _to_bars(prices: Floats, volume: Floats, settings: SimulationSettings) -> pl
     opens = np.concatenate([[100.0], prices[:-1, -1]])
     inside = np.column_stack([opens, prices])
     first = settings.start + timedelta(milliseconds=settings.timeframe.ms)
-    close_time = pl.Series("close_time", [first]).dt.epoch("ms")[0] + settings.timeframe.ms * np.arange(len(volume))
+    close_time = pl.Series("close_time", [first]).dt.epoch("ms")[0] + settings.timeframe.ms * np.arange(
+        len(volume)
+    )
     frame = pl.DataFrame(
         {
             "close_time": pl.Series(close_time).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC"),
@@ -151,4 +160,3 @@ def _to_bars(prices: Floats, volume: Floats, settings: SimulationSettings) -> pl
         schema=BAR_SCHEMA,
     )
     return check_bars(frame, settings.timeframe)
-

@@ -21,9 +21,9 @@ class MultiResolutionAttention(nn.Module):
 
         A_ij = softmax_j(logsumexp_k s_ijk - log n_j + b_ij)
 
-    with n_j the number of states that scale j has there, so that a scale does not win by having more rows. The
-    chapter averages the contexts of all scales with equal weight and returns the mean of a softmax, which is always
-    1 / L: its matrix says nothing. Here A is what weighs the contexts.
+    with n_j the number of states that scale j has there, so that a scale does not win by having more rows.
+    The chapter averages the contexts of all scales with equal weight and returns the mean of a softmax, which
+    is always 1 / L: its matrix says nothing. Here A is what weighs the contexts.
     """
 
     def __init__(self, d_model: int, heads: int, key_spans: Sequence[int]) -> None:
@@ -53,7 +53,9 @@ class MultiResolutionAttention(nn.Module):
         present_bns
             Whether that scale takes part there.
         """
-        newest = torch.stack([_take(h, index_bns[..., j, None])[..., 0, :] for j, h in enumerate(states)], dim=2)
+        newest = torch.stack(
+            [_take(h, index_bns[..., j, None])[..., 0, :] for j, h in enumerate(states)], dim=2
+        )
         query = torch.stack([project(newest[:, :, i]) for i, project in enumerate(self.query)], dim=2)
         query = query.unflatten(-1, (self.heads, -1))  # [B, N, S, H, E]
         contexts, reads = [], []
@@ -63,7 +65,9 @@ class MultiResolutionAttention(nn.Module):
             valid = valid & present_bns[..., j, None]
             key_value = _take(self.key_value[j](h_btd), rows).unflatten(-1, (2, self.heads, -1))
             key, value = key_value.unbind(dim=3)  # [B, N, K, H, E]
-            scores = torch.einsum("bnshe,bnkhe->bnshk", query, key) * query.shape[-1] ** -0.5 + self.recency[j]
+            scores = (
+                torch.einsum("bnshe,bnkhe->bnshk", query, key) * query.shape[-1] ** -0.5 + self.recency[j]
+            )
             scores = scores.masked_fill(~valid[:, :, None, None], _NEVER)
             contexts.append(torch.einsum("bnshk,bnkhe->bnshe", torch.softmax(scores, dim=-1), value))
             reads.append(torch.logsumexp(scores, dim=-1) - valid.sum(-1).clamp(min=1).log()[..., None, None])
@@ -77,8 +81,9 @@ class MultiResolutionAttention(nn.Module):
 class CrossScaleFusion(nn.Module):
     """A softmax gate over the scales, and the weighted sum of their states.
 
-    The chapter multiplies a static weight with a sigmoid gate, concatenates and projects, so that the projection can
-    undo any weight: there the weights cannot be told from the data. A gate that sums to one over equal footing can.
+    The chapter multiplies a static weight with a sigmoid gate, concatenates and projects, so that the
+    projection can undo any weight: there the weights cannot be told from the data. A gate that sums to one
+    over equal footing can.
     """
 
     def __init__(self, d_model: int, num_scales: int) -> None:

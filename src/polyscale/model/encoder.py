@@ -17,11 +17,13 @@ from polyscale.model.windowed import WindowedAttention
 class ScaleEncoder(nn.Module):
     """States of one scale: row t depends on its lookback alone, the newest row included.
 
-    Departs from the chapter, whose encoder attends to all rows of a window in both directions at O(L^2): this one is
-    causal, so that one pass serves every window, and costs O(T).
+    Departs from the chapter, whose encoder attends to all rows of a window in both directions at O(L^2): this
+    one is causal, so that one pass serves every window, and costs O(T).
     """
 
-    def __init__(self, settings: EncoderSettings, num_features: int, d_model: int, ratio: float, reach: Reach) -> None:
+    def __init__(
+        self, settings: EncoderSettings, num_features: int, d_model: int, ratio: float, reach: Reach
+    ) -> None:
         super().__init__()
         self.reach = reach
         self.embed = nn.Linear(num_features, d_model)
@@ -63,5 +65,3 @@ class EncoderLayer(nn.Module):
 def parameter_count(module: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-

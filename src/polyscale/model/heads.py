@@ -27,17 +27,21 @@ class HeadOutput(NamedTuple):
 class Heads(nn.Module):
     """Per horizon: volatility, quantiles, direction; zero weights give the base forecast back.
 
-    ``base_quantiles`` [H, Q] are what the quantiles are without the network: those of the training rows' returns
-    over the base's volatility, set once by `set_base_quantiles`.
+    ``base_quantiles`` [H, Q] are what the quantiles are without the network: those of the training rows'
+    returns over the base's volatility, set once by `set_base_quantiles`.
     """
 
     base_quantiles: Tensor
 
-    def __init__(self, d_model: int, num_origin_inputs: int, num_horizons: int, levels: tuple[float, ...]) -> None:
+    def __init__(
+        self, d_model: int, num_origin_inputs: int, num_horizons: int, levels: tuple[float, ...]
+    ) -> None:
         super().__init__()
         self.num_horizons, self.num_levels, self.median = num_horizons, len(levels), levels.index(0.5)
         hidden = 2 * d_model
-        self.mix = nn.Sequential(nn.Linear(d_model + num_origin_inputs, hidden), nn.GELU(), nn.LayerNorm(hidden))
+        self.mix = nn.Sequential(
+            nn.Linear(d_model + num_origin_inputs, hidden), nn.GELU(), nn.LayerNorm(hidden)
+        )
         self.output = nn.Linear(hidden, num_horizons * (2 + self.num_levels))
         normal = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(levels))
         self.register_buffer("base_quantiles", normal.repeat(num_horizons, 1))

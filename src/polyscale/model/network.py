@@ -1,8 +1,8 @@
 """The network: scales in, a forecast at every origin out; windows exist only as receptive fields.
 
-Shapes: B batch, T rows of a scale (its own for each), F features, N origins, S scales, O origin inputs, H horizons,
-Q quantile levels. One origin at the last row is window mode; many origins over longer rows is stretch mode: the
-same forward, and the same numbers.
+Shapes: B batch, T rows of a scale (its own for each), F features, N origins, S scales, O origin inputs, H
+horizons, Q quantile levels. One origin at the last row is window mode; many origins over longer rows is
+stretch mode: the same forward, and the same numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class NetworkInput(NamedTuple):
 
     rows: Sequence[Float[Tensor, "B _ F"]]  # S tensors, features of each scale's rows
     masks: Sequence[Bool[Tensor, "B _"]]  # S tensors, False where a row is missing or not warm
-    index: Int[Tensor, "B N S"]  # the row of each scale that is known at each origin
+    aligned: Int[Tensor, "B N S"]  # the row of each scale that is known at each origin
     origin: Float[Tensor, "B N O"]  # what belongs to the origin: time, ages of the scales, sigma
     base: Float[Tensor, "B N H"]  # the base forecast: log mean variance per base bar
 
@@ -63,19 +63,20 @@ class MultiScaleAttention(nn.Module):
     def forward(self, inputs: NetworkInput) -> NetworkOutput:
         """Forecast at every origin.
 
-        A scale takes part at an origin if its known row is there and warm. An origin without any scale gets the
-        base forecast of a zero state; the caller masks it.
+        A scale takes part at an origin if its known row is there and warm. An origin without any scale gets
+        the base forecast of a zero state; the caller masks it.
         """
         self._check(inputs)
         states = [
-            encoder(x, mask) for encoder, x, mask in zip(self.encoders, inputs.rows, inputs.masks, strict=True)
+            encoder(x, mask)
+            for encoder, x, mask in zip(self.encoders, inputs.rows, inputs.masks, strict=True)
         ]
         present = self._drop_scales(_present(inputs))
-        mixed, attention = self.attention(states, inputs.masks, inputs.index, present)
+        mixed, attention = self.attention(states, inputs.masks, inputs.aligned, present)
         fused, gate = self.fusion(mixed, present)
         heads = self.heads(fused, inputs.origin, inputs.base)
         importance = torch.einsum("bni,bnij->bnj", gate, attention)
-        return NetworkOutput(*heads, importance, attention)
+        return NetworkOutput(heads.log_variance, heads.quantiles, heads.up_logit, importance, attention)
 
     def _drop_scales(self, present: Tensor) -> Tensor:
         """In training, take one scale from some samples, never the last one left."""
@@ -89,17 +90,21 @@ class MultiScaleAttention(nn.Module):
 
     def _check(self, inputs: NetworkInput) -> None:
         num_scales, num_features = len(self.spec.scales), len(self.spec.features)
-        if len(inputs.rows) != num_scales or inputs.index.shape[-1] != num_scales:
+        if len(inputs.rows) != num_scales or inputs.aligned.shape[-1] != num_scales:
             raise ConfigError(
-                f"the network reads {num_scales} scales {self.spec.scales}, got {len(inputs.rows)} tensors of rows "
-                f"and an index of {inputs.index.shape[-1]}"
+                f"the network reads {num_scales} scales {self.spec.scales}, got {len(inputs.rows)} tensors "
+                f"of rows and an alignment of {inputs.aligned.shape[-1]}"
             )
         for name, x in zip(self.spec.scales, inputs.rows, strict=True):
             if x.shape[-1] != num_features:
-                raise ConfigError(f"rows of scale {name} must have {num_features} features, got {x.shape[-1]}")
+                raise ConfigError(
+                    f"rows of scale {name} must have {num_features} features, got {x.shape[-1]}"
+                )
 
 
 def _present(inputs: NetworkInput) -> Tensor:
     """Whether the row that is known at an origin is there, per scale."""
-    known = [torch.gather(mask, 1, inputs.index[..., j].clamp(min=0)) for j, mask in enumerate(inputs.masks)]
-    return torch.stack(known, dim=-1) & (inputs.index >= 0)
+    known = [
+        torch.gather(mask, 1, inputs.aligned[..., j].clamp(min=0)) for j, mask in enumerate(inputs.masks)
+    ]
+    return torch.stack(known, dim=-1) & (inputs.aligned >= 0)

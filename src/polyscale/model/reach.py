@@ -2,8 +2,8 @@
 
     lookback = 1 + (kernel - 1) + sum over layers of (window - 1) x dilation + (key span - 1)
 
-In: lookback, layers, kernel, key span. Out: a window and a dilation per layer, with no dilation beyond the reach
-below it, so that every row inside the lookback has some influence and no older row has any.
+In: lookback, layers, kernel, key span. Out: a window and a dilation per layer, with no dilation beyond the
+reach below it, so that every row inside the lookback has some influence and no older row has any.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def plan_reach(lookback: int, num_layers: int, kernel: int, key_span: int) -> Re
         layers = _try_window(rest, num_layers, kernel, window)
         if layers is not None:
             return check_reach(Reach(kernel, layers, key_span), lookback)
-    raise ConfigError(f"lookback {lookback} cannot be reached by {num_layers} layers; this is a fault of ours")
+    raise ConfigError(
+        f"lookback {lookback} cannot be reached by {num_layers} layers; this is a fault of ours"
+    )
 
 
 def _try_window(rest: int, num_layers: int, kernel: int, window: int) -> tuple[LayerReach, ...] | None:
@@ -100,6 +102,8 @@ def check_reach(reach: Reach, lookback: int) -> Reach:
     below = reach.kernel
     for i, layer in enumerate(reach.layers):
         if layer.dilation > below:
-            raise ConfigError(f"dilation of layer {i} must be <= the {below} rows below it, got {layer.dilation}")
+            raise ConfigError(
+                f"dilation of layer {i} must be <= the {below} rows below it, got {layer.dilation}"
+            )
         below += layer.rows
     return reach

@@ -24,7 +24,9 @@ class NetworkSettings(Settings):
     feedforward_ratio: float = Field(2.0, gt=0, le=8, description="hidden width over d_model")
     cross_heads: int = Field(4, ge=1, le=16, description="heads of the attention across scales")
     key_span: int = Field(16, ge=1, le=64, description="newest states of every scale that a query reads")
-    scale_dropout: float = Field(0.1, ge=0, lt=1, description="share of samples that lose a scale in training")
+    scale_dropout: float = Field(
+        0.1, ge=0, lt=1, description="share of samples that lose a scale in training"
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> NetworkSettings:

@@ -1,9 +1,9 @@
 """Causal attention in a dilated window, with learned relative positions.
 
 Shapes: B batch, T rows, D width, H heads, E width of a head, W window, N blocks, R residues of the dilation.
-Each row asks itself and the W - 1 rows at distances d, 2d, ..., (W - 1) d before it: the cost is O(T W), and a row's
-answer is the same whatever stretch it stands in. Rows are sorted by their residue modulo d, cut into blocks of
-W, and every block asks itself and the block before it, so that the work is dense.
+Each row asks itself and the W - 1 rows at distances d, 2d, ..., (W - 1) d before it: the cost is O(T W), and
+a row's answer is the same whatever stretch it stands in. Rows are sorted by their residue modulo d, cut into
+blocks of W, and every block asks itself and the block before it, so that the work is dense.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ _NEVER = -1e9  # a score that becomes exactly zero in float32 beside any real on
 class LearnablePositionalEncoding(nn.Module):
     """A learned score per head and distance.
 
-    The chapter adds a learned vector per absolute position, which windows that overlap cannot share: the same bar
-    stands at another position in each. A distance is the same in all of them.
+    The chapter adds a learned vector per absolute position, which windows that overlap cannot share: the same
+    bar stands at another position in each. A distance is the same in all of them.
     """
+
+    inside: Tensor
+    distance: Tensor
 
     def __init__(self, heads: int, window: int) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class WindowedAttention(nn.Module):
         return self.output(self._from_blocks(context, num_rows))
 
     def _to_blocks(self, x: Tensor) -> Tensor:
-        """[B, T, ...] -> [B, R, N, W, ...], padded in front; the last axis is split for queries, keys, values."""
+        """[B, T, C] -> [B, R, N, W, C], padded in front; C is split for queries, keys and values."""
         window, dilation = self.reach
         pad = -x.shape[1] % (window * dilation)
         x = F.pad(x, (0, 0, pad, 0))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from polyscale.backtest.engine import buy_and_hold, run_backtest
-from polyscale.backtest.result import BacktestResult
+from polyscale.backtesting.engine import buy_and_hold, run_backtest
+from polyscale.backtesting.result import BacktestResult
 from polyscale.base.forecasts import last_value, log_har
 from polyscale.config.run_config import RunConfig
 from polyscale.dataset.panel import Panel
@@ -17,6 +15,7 @@ from polyscale.evaluation.scorecard import Scorecard, score
 from polyscale.forecast.predict import predict
 from polyscale.market.forecast import Forecast
 from polyscale.pipeline.load import SymbolBars
+from polyscale.report.page import SymbolReport
 from polyscale.strategy.signal import decide
 from polyscale.training.batches import Part
 from polyscale.training.model_file import Model
@@ -25,30 +24,18 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class SymbolOutcome:
-    """All that the test gave for one symbol."""
-
-    symbol: str
-    bars: pl.DataFrame  # of the test
-    forecast: Forecast  # at every origin of the test
-    scorecard: Scorecard  # at the origins that are judged
-    strategy: BacktestResult
-    hold: BacktestResult
-
-
 def forecast_panel(model: Model, panel: Panel, origins: Bools) -> Forecast:
     """Forecast at the given origins [T] of a panel."""
     return predict(model.network, panel, Part([model.facts.scale(panel)], [origins], model.facts.data))
 
 
-def judge(config: RunConfig, model: Model, panel: Panel, origins: Bools, item: SymbolBars) -> SymbolOutcome:
+def judge(config: RunConfig, model: Model, panel: Panel, origins: Bools, item: SymbolBars) -> SymbolReport:
     """Forecast, score and trade the test origins of one symbol."""
     forecast = forecast_panel(model, panel, origins)
     bars = bars_of_test(item.bars, forecast)
     strategy, hold = trade(config, forecast, bars, item.funding)
     scorecard = judge_forecast(config, model, panel, origins, forecast)
-    return SymbolOutcome(item.symbol, bars, forecast, scorecard, strategy, hold)
+    return SymbolReport(item.symbol, bars, forecast, scorecard, strategy, hold)
 
 
 def trade(

@@ -92,10 +92,14 @@ def _fit_scalers(prepared: Prepared, data: DataSettings) -> tuple[tuple[Scaler |
     )
     origin = fit_scaler([panel.origin[part.train] for panel, part in pairs])
     if per_scale[0] is None or origin is None:
-        raise HistoryError("training needs at least 1 origin whose base scale is warm, found 0; import more history")
+        raise HistoryError(
+            "training needs at least 1 origin whose base scale is warm, found 0; import more history"
+        )
     for scale, scaler in zip(data.scales, per_scale, strict=True):
         if scaler is None:
-            logger.warning("scale %s has no warm row in training and takes no part in this run", scale.timeframe)
+            logger.warning(
+                "scale %s has no warm row in training and takes no part in this run", scale.timeframe
+            )
     return per_scale, origin
 
 

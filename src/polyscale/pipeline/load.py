@@ -47,11 +47,19 @@ def load_symbols(config: RunConfig, store: Store, version: DataVersion | None = 
         If the store does not hold the base bars of a symbol.
     """
     if config.market.simulation is not None:
-        seeds = range(config.market.simulation.seed, config.market.simulation.seed + len(config.market.symbols))
+        seeds = range(
+            config.market.simulation.seed, config.market.simulation.seed + len(config.market.symbols)
+        )
         simulations = [config.market.simulation.model_copy(update={"seed": seed}) for seed in seeds]
         pairs = zip(config.market.markets(), simulations, strict=True)
         return [SymbolBars(market, simulate_bars(simulation)) for market, simulation in pairs]
     return [_from_store(market, config, store, version) for market in config.market.markets()]
+
+
+def load_at_version(config: RunConfig, store: Store) -> tuple[list[SymbolBars], DataVersion | None]:
+    """Read what the store holds now, and say at which version; None where the market is simulated."""
+    version = None if config.market.simulation else store.version()
+    return load_symbols(config, store, version), version
 
 
 def given_symbols(bars: Mapping[str, pl.DataFrame], config: RunConfig) -> list[SymbolBars]:

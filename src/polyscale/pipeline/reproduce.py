@@ -62,7 +62,8 @@ def same_bars(folder: RunFolder, config: RunConfig, store: Store) -> list[Symbol
     then, now = folder.about["data"].get("sha256"), fingerprint(symbols)
     if then != now:
         raise RunError(
-            f"{folder.path}: the bars must hash to {then}, got {now}; the store is another one than the run read"
+            f"{folder.path}: the bars must hash to {then}, got {now}; "
+            "this store is not the one that the run read"
         )
     return symbols
 

@@ -1,11 +1,12 @@
 """The main job as a story: load, prepare, learn, judge, tell.
 
-``start`` makes a run folder, ``train`` fills it with a model, ``evaluate`` with forecasts, figures and the report;
-``load_run`` opens one again. The command and the Python API are thin over these.
+``start`` makes a run folder, ``train`` fills it with a model, ``evaluate`` with forecasts, figures and the
+report; ``load_run`` opens one again. The command and the Python API are thin over these.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,18 +14,20 @@ from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from polyscale.config.run_config import RunConfig, parse_config
-from polyscale.dataset.panel import build_panel
-from polyscale.dataset.split import Boundaries, split
+from polyscale.dataset.panel import Panel, build_panel
 from polyscale.market.errors import RunError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
-from polyscale.pipeline.judge import SymbolOutcome, forecast_panel, judge
+from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
 from polyscale.pipeline.learn import Prepared, learn, prepare
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint
 from polyscale.pipeline.provenance import provenance
-from polyscale.pipeline.tell import metrics_of, write_report
+from polyscale.pipeline.publish import write_report
+from polyscale.pipeline.tell import metrics_of, money_of
+from polyscale.report.page import SymbolReport
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import DataVersion
 from polyscale.training.fit import EpochReport
@@ -94,7 +97,10 @@ def train(
     """Learn, and keep the model; a folder whose training was cut off goes on with ``resume``."""
     observer.stage("features and base forecast")
     prepared = prepare(config, symbols)
-    counts = {part: sum(int(getattr(s, part).sum()) for s in prepared.splits) for part in ("train", "validate", "test")}
+    counts = {
+        part: sum(int(getattr(s, part).sum()) for s in prepared.splits)
+        for part in ("train", "validate", "test")
+    }
     observer.stage(f"training on {counts['train']:,} origins, validating on {counts['validate']:,}")
     checkpoints = folder.path / "checkpoints"
     model, history = learn(config, prepared, checkpoints, resume=resume, progress=observer.epoch)
@@ -102,10 +108,13 @@ def train(
     folder.write_json("history.json", [asdict(report) for report in history])
     folder.write_json("split.json", {**asdict(prepared.ends), "origins": counts})
     folder.set_state(State.TRAINED)
+    shutil.rmtree(checkpoints)
     return Run(folder, config, model), prepared
 
 
-def evaluate(run: Run, symbols: list[SymbolBars], prepared: Prepared, observer: Observer) -> list[SymbolOutcome]:
+def evaluate(
+    run: Run, symbols: list[SymbolBars], prepared: Prepared, observer: Observer
+) -> list[SymbolReport]:
     """Judge the test of every symbol, keep forecasts and figures, write the report."""
     observer.stage("forecasts, backtest and evaluation of the test")
     outcomes = [
@@ -134,7 +143,9 @@ def load_run(path: Path) -> Run:
     folder = RunFolder.open(path)
     config = read_run_config(folder)
     if folder.state is State.TRAINING:
-        raise RunError(f"{path}: its training has not ended; finish it with `polyscale train --resume {path.name}`")
+        raise RunError(
+            f"{path}: its training has not ended; finish it with `polyscale train --resume {path.name}`"
+        )
     return Run(folder, config, load_model(folder.path))
 
 
@@ -143,15 +154,28 @@ def read_run_config(folder: RunFolder) -> RunConfig:
     return parse_config(folder.read_text("config.yaml"), str(folder.path / "config.yaml"))
 
 
-def parts_of(run: Run, symbols: list[SymbolBars]) -> Prepared:
-    """The panels of a trained run again, with the parts that it was trained on."""
+def after_validation(
+    run: Run, symbols: list[SymbolBars], *, to_test_end: bool = False
+) -> list[tuple[SymbolBars, Panel, NDArray[np.bool_]]]:
+    """Each symbol's panel, and its usable origins after validation, to the test's end or the last bar."""
     kept = run.folder.read_json("split.json")
     try:
-        ends = Boundaries(kept["train_end"], kept["validate_end"], kept["test_end"])
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{run.folder.path}/split.json: must hold the ends of the parts, lacks {error}") from error
+        first, last = int(kept["validate_end"]), int(kept["test_end"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{run.folder.path}/split.json: must hold the ends of the parts ({error}); damaged"
+        ) from error
     panels = [build_panel(item.symbol, item.bars, run.config.data, item.native) for item in symbols]
-    return Prepared(panels, [split(panel, ends) for panel in panels], ends)
+    return [
+        (
+            item,
+            panel,
+            panel.usable
+            & (panel.time_ms > first)
+            & (panel.time_ms <= (last if to_test_end else panel.time_ms[-1])),
+        )
+        for item, panel in zip(symbols, panels, strict=True)
+    ]
 
 
 def data_version(folder: RunFolder) -> DataVersion | None:
@@ -160,9 +184,21 @@ def data_version(folder: RunFolder) -> DataVersion | None:
     return DataVersion(data["bars"], data["funding"]) if "bars" in data else None
 
 
-def keep_forecast(folder: RunFolder, symbol: str, forecast: Forecast) -> Path:
-    """Write a symbol's forecasts into the run."""
-    path = folder.path / "forecasts" / f"{symbol}.parquet"
+def trade_again(run: Run, symbols: list[SymbolBars]) -> dict[str, dict[str, Any]]:
+    """Forecast and trade the test of a trained run again; measures of strategy and buy-and-hold by symbol."""
+    measures = {}
+    for item, panel, origins in after_validation(run, symbols, to_test_end=True):
+        forecast = forecast_panel(run.model, panel, origins)
+        strategy, hold = trade(run.config, forecast, bars_of_test(item.bars, forecast), item.funding)
+        keep_forecast(run.folder, item.symbol, forecast)
+        keep_ledger(run.folder, item.symbol, strategy.ledger)
+        measures[item.symbol] = {"strategy": money_of(strategy), "buy_and_hold": money_of(hold)}
+    return measures
+
+
+def keep_forecast(folder: RunFolder, symbol: str, forecast: Forecast, where: str = "forecasts") -> Path:
+    """Write a symbol's forecasts into the run: those of the test, or under another name."""
+    path = folder.path / where / f"{symbol}.parquet"
     path.parent.mkdir(exist_ok=True)
     forecast.write_parquet(path)
     return path

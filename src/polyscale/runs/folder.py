@@ -15,10 +15,9 @@ This file knows names and how to read and write them whole; what they mean is kn
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from polyscale.market.errors import RunError
 FORMAT = 1  # of the folder; a newer one is refused
 
 
-class State(str, Enum):
+class State(StrEnum):
     """How far a run has come."""
 
     TRAINING = "training"
@@ -67,13 +66,19 @@ class RunFolder:
             If it is no run folder, damaged, or of a newer format.
         """
         if not (path / "run.json").is_file():
-            raise RunError(f"{path}: a run folder must hold run.json, found none; `polyscale runs` lists the runs")
+            raise RunError(
+                f"{path}: a run folder must hold run.json, found none; `polyscale runs` lists the runs"
+            )
         folder = cls(path)
         found = folder.about.get("format")
         if not isinstance(found, int) or found < 1:
-            raise RunError(f"{path}/run.json: format must be a number >= 1, got {found!r}; the folder is damaged")
+            raise RunError(
+                f"{path}/run.json: format must be a number >= 1, got {found!r}; the folder is damaged"
+            )
         if found > FORMAT:
-            raise RunError(f"{path}: run format must be <= {FORMAT}, got {found}; update polyscale to read it")
+            raise RunError(
+                f"{path}: run format must be <= {FORMAT}, got {found}; update polyscale to read it"
+            )
         return folder
 
     @property
@@ -86,7 +91,9 @@ class RunFolder:
         """What run.json says."""
         about = self.read_json("run.json")
         if not isinstance(about, dict):
-            raise RunError(f"{self.path}/run.json: must hold an object, got {type(about).__name__}; it is damaged")
+            raise RunError(
+                f"{self.path}/run.json: must hold an object, got {type(about).__name__}; it is damaged"
+            )
         return about
 
     @property
@@ -104,7 +111,7 @@ class RunFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(path.name + ".new")
         fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
+        fresh.replace(path)
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
@@ -117,7 +124,9 @@ class RunFolder:
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{path}: cannot be read ({error}); the run is damaged or has not come so far") from error
+            raise RunError(
+                f"{path}: cannot be read ({error}); the run is damaged or has not come so far"
+            ) from error
 
     def read_json(self, name: str) -> Any:
         """Read JSON that a run must hold."""

@@ -32,6 +32,9 @@ def to_grid(bars: pl.DataFrame, timeframe: Timeframe, max_fill: int = 0) -> pl.D
     missing = pl.col("close").is_null()
     last_close = pl.col("close").forward_fill(limit=max_fill)
     fill = missing & last_close.is_not_null()
-    flat = [pl.when(fill).then(last_close).otherwise(name).alias(name) for name in ("open", "high", "low", "close")]
+    flat = [
+        pl.when(fill).then(last_close).otherwise(name).alias(name)
+        for name in ("open", "high", "low", "close")
+    ]
     empty = [pl.when(fill).then(0.0).otherwise(name).alias(name) for name in ("volume", "turnover")]
     return laid.with_columns(flat + empty)

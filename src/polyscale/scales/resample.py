@@ -1,8 +1,8 @@
 """Coarser bars out of finer ones, each known at its own close.
 
-In: bars of a timeframe. Out: bars of a multiple of it, with ``coverage``: the share of the coarse bar's time for
-which there were fine bars. 1m -> 5m -> 1h gives what 1m -> 1h gives, and volume is conserved but for the last,
-unfinished bar, which never becomes a row.
+In: bars of a timeframe. Out: bars of a multiple of it, with ``coverage``: the share of the coarse bar's time
+for which there were fine bars. 1m -> 5m -> 1h gives what 1m -> 1h gives, and volume is conserved but for the
+last, unfinished bar, which never becomes a row.
 """
 
 from __future__ import annotations

@@ -17,5 +17,6 @@ class ScaleSettings(Settings):
     lookback: int = Field(ge=1, description="rows of this scale that a forecast may depend on")
     source: Literal["resample"] = "resample"
     native_history: bool = Field(
-        False, description="use stored bars of this timeframe from before the base bars, if the overlap agrees"
+        False,
+        description="use stored bars of this timeframe from before the base bars, if the overlap agrees",
     )

@@ -1,7 +1,7 @@
 """From a forecast to target positions: which side, how much, and for how long.
 
 In: a `Forecast`, the rules, the cost of a round trip. Out: `Positions`, one row per origin, decided at its
-close from this row and those before it. `polyscale.backtest` fills them at the next bar's open.
+close from this row and those before it. `polyscale.backtesting` fills them at the next bar's open.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is to be forecast at each origin t, per horizon h, with the time at which it is known.
 
-In: base bars on their grid. Out: `Targets`. A target whose bars are not all there (a gap, or the end of the data) is
-NaN; ``label_end = t + h``.
+In: base bars on their grid. Out: `Targets`. A target whose bars are not all there (a gap, or the end of the
+data) is NaN; ``label_end = t + h``.
 """
 
 from __future__ import annotations

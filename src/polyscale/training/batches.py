@@ -1,7 +1,7 @@
 """Which stretches make the batches of an epoch: a function of (seed, epoch) and nothing else.
 
-In: scaled panels and the origins that count. Out: batches as tensors. Each epoch begins its stretches at another
-offset, so that the places where stretches meet move.
+In: scaled panels and the origins that count. Out: batches as tensors. Each epoch begins its stretches at
+another offset, so that the places where stretches meet move.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def ordered_batches(part: Part, stretch: int, per_batch: int) -> list[list[tuple
     return [where[at : at + per_batch] for at in range(0, len(where), per_batch)]
 
 
-def load(part: Part, batches: list[list[tuple[int, int]]], stretch: int) -> Iterator[tuple[NetworkInput, Labels]]:
+def load(
+    part: Part, batches: list[list[tuple[int, int]]], stretch: int
+) -> Iterator[tuple[NetworkInput, Labels]]:
     """Cut the batches and hand them over as tensors."""
     for where in batches:
         yield to_tensors(cut(part.panels, part.counted, where, stretch, part.settings))
@@ -72,7 +74,7 @@ def to_tensors(stretch: Stretch) -> tuple[NetworkInput, Labels]:
     inputs = NetworkInput(
         rows=[as_tensor(rows) for rows in stretch.rows],
         masks=[as_tensor(mask) for mask in stretch.masks],
-        index=as_tensor(stretch.index),
+        aligned=as_tensor(stretch.index),
         origin=as_tensor(stretch.origin),
         base=as_tensor(stretch.base),
     )

@@ -1,7 +1,7 @@
 """Lightning's checkpoints without pickle: tensors in safetensors, the rest in JSON beside them.
 
-A checkpoint ``last.ckpt`` is a folder with ``tensors.safetensors`` and ``state.json``; it is written under another
-name first and then put in place, so that a kill leaves the old one or the new one.
+A checkpoint ``last.ckpt`` is a folder with ``tensors.safetensors`` and ``state.json``; it is written under
+another name first and then put in place, so that a kill leaves the old one or the new one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _TENSORS, _STATE = "tensors.safetensors", "state.json"
 class PlainCheckpointIO(CheckpointIO):
     """Writes and reads nested dicts, lists, numbers, text and tensors; refuses anything else."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
         """Write a checkpoint folder in one move."""
         target = Path(path)
         tensors: dict[str, torch.Tensor] = {}
@@ -39,7 +41,9 @@ class PlainCheckpointIO(CheckpointIO):
         fresh.rename(target)
         shutil.rmtree(old, ignore_errors=True)
 
-    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> Any:
         """Read a checkpoint folder; the old one if a kill came between the two moves."""
         target = Path(path)
         if not target.exists():
@@ -48,7 +52,9 @@ class PlainCheckpointIO(CheckpointIO):
             state = json.loads((target / _STATE).read_text())
             tensors = load_file(target / _TENSORS)
         except (OSError, ValueError) as error:
-            raise RunError(f"{path}: no readable checkpoint ({error}); train again without --resume") from error
+            raise RunError(
+                f"{path}: no readable checkpoint ({error}); train again without --resume"
+            ) from error
         return _decode(state, tensors)
 
     def remove_checkpoint(self, path: Any) -> None:

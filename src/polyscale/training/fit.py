@@ -1,8 +1,8 @@
 """From parts of panels to a trained network: the one call of this floor.
 
-In: training and validation parts, the network's spec, settings, a seed, a folder for checkpoints. Out: the network
-with the best averaged weights, in eval mode, and the history of the losses. A training that was killed goes on from
-its last epoch with ``resume=True`` and ends in the same weights.
+In: training and validation parts, the network's spec, settings, a seed, a folder for checkpoints. Out: the
+network with the best averaged weights, in eval mode, and the history of the losses. A training that was
+killed goes on from its last epoch with ``resume=True`` and ends in the same weights.
 """
 
 from __future__ import annotations
@@ -94,9 +94,15 @@ def fit(
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
         )
-        trainer.fit(module, datamodule=StretchData(train, validate, settings, seed), ckpt_path=_resume_path(folder, resume))
+        trainer.fit(
+            module,
+            datamodule=StretchData(train, validate, settings, seed),
+            ckpt_path=_resume_path(folder, resume),
+        )
     state = PlainCheckpointIO().load_checkpoint(folder / "best.ckpt")["state_dict"]
-    kept = {name.removeprefix("average."): value for name, value in state.items() if name.startswith("average.")}
+    kept = {
+        name.removeprefix("average."): value for name, value in state.items() if name.startswith("average.")
+    }
     network.load_state_dict(kept)
     return network.eval(), history.reports
 
@@ -105,8 +111,8 @@ def _check_origins(train: Part) -> None:
     found = int(sum(counted.sum() for counted in train.counted))
     if found < _MIN_ORIGINS:
         raise HistoryError(
-            f"training needs >= {_MIN_ORIGINS} origins with labels, found {found}; import more history, or shorten "
-            "the longest horizon or data.base_forecast.min_days"
+            f"training needs >= {_MIN_ORIGINS} origins with labels, found {found}; import more history, or "
+            "shorten the longest horizon or data.base_forecast.min_days"
         )
 
 
@@ -131,14 +137,20 @@ def _base_quantiles(train: Part, levels: tuple[float, ...], ahead: tuple[int, ..
 def _base_losses(train: Part, network: MultiScaleAttention, ahead: tuple[int, ...]) -> LossParts:
     """What the zeroed network, which is the base, scores on the training origins."""
     log_variance, scaled, up, scale, base = (
-        torch.from_numpy(np.concatenate([getattr(p, name)[c] for p, c in zip(train.panels, train.counted, strict=True)]))
+        torch.from_numpy(
+            np.concatenate([getattr(p, name)[c] for p, c in zip(train.panels, train.counted, strict=True)])
+        )
         for name in ("log_variance", "scaled_return", "up", "log_scale", "base")
     )
     quantiles = network.heads.base_quantiles.expand(1, len(base), -1, -1)
     nothing = torch.zeros(1, len(base), 1)
     output = NetworkOutput(base[None], quantiles, torch.zeros_like(base)[None], nothing, nothing[..., None])
-    labels = Labels(log_variance[None], scaled[None], up[None], scale[None], torch.ones(1, len(base), dtype=torch.bool))
-    parts = loss_parts(output, labels, torch.tensor(network.spec.levels), torch.log(torch.tensor(ahead).float()))
+    labels = Labels(
+        log_variance[None], scaled[None], up[None], scale[None], torch.ones(1, len(base), dtype=torch.bool)
+    )
+    parts = loss_parts(
+        output, labels, torch.tensor(network.spec.levels), torch.log(torch.tensor(ahead).float())
+    )
     return LossParts(*(part.clamp(min=1e-6) for part in parts))
 
 
@@ -152,7 +164,11 @@ class _History(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         report = EpochReport(
-            trainer.current_epoch + 1, self.epochs, metrics["train_loss"], metrics["val_loss"], metrics["val_qlike"]
+            trainer.current_epoch + 1,
+            self.epochs,
+            metrics["train_loss"],
+            metrics["val_loss"],
+            metrics["val_qlike"],
         )
         self.reports.append(report)
         if self.progress is not None:
@@ -176,7 +192,9 @@ def _quiet() -> Any:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
-            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the average
+            warnings.filterwarnings(
+                "ignore", message=".*in eval mode at the start of training.*"
+            )  # the average
             warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
             yield
     finally:

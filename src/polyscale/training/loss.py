@@ -1,7 +1,7 @@
 """What training minimises: QLIKE of volatility, pinball of quantiles, cross-entropy of direction.
 
-Shapes: B batch, N origins, H horizons, Q quantile levels. Each part is divided, per horizon, by what the base forecast
-scores in training, so that no horizon and no part drowns the others.
+Shapes: B batch, N origins, H horizons, Q quantile levels. Each part is divided, per horizon, by what the base
+forecast scores in training, so that no horizon and no part drowns the others.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Labels(NamedTuple):
 class LossParts(NamedTuple):
     """Means over counted origins, per horizon."""
 
-    qlike: Float[Tensor, "H"]
-    pinball: Float[Tensor, "H"]
-    direction: Float[Tensor, "H"]
+    qlike: Float[Tensor, " H"]
+    pinball: Float[Tensor, " H"]
+    direction: Float[Tensor, " H"]
 
 
 def loss_parts(
-    output: NetworkOutput, labels: Labels, levels: Float[Tensor, "Q"], log_bars: Float[Tensor, "H"]
+    output: NetworkOutput, labels: Labels, levels: Float[Tensor, " Q"], log_bars: Float[Tensor, " H"]
 ) -> LossParts:
     """Score a batch.
 
@@ -75,7 +75,9 @@ def total_loss(parts: LossParts, reference: LossParts, settings: TrainingSetting
 
 def _cross_entropy(logit: Tensor, up: Tensor) -> Tensor:
     known = torch.nan_to_num(up)
-    return torch.where(up.isnan(), torch.nan, F.binary_cross_entropy_with_logits(logit, known, reduction="none"))
+    return torch.where(
+        up.isnan(), torch.nan, F.binary_cross_entropy_with_logits(logit, known, reduction="none")
+    )
 
 
 def _mean(values_bnh: Tensor, counted_bn: Tensor) -> Tensor:

@@ -71,7 +71,8 @@ def load_model(folder: Path) -> Model:
     Raises
     ------
     RunError
-        If a file is missing, damaged, of a newer format, or if a feature is unknown here or computed otherwise.
+        If a file is missing, damaged, of a newer format, or if a feature is unknown here or computed
+        otherwise.
     """
     facts = _read_facts(folder / _FACTS)
     network = MultiScaleAttention(facts.spec)
@@ -79,7 +80,9 @@ def load_model(folder: Path) -> Model:
         network.load_state_dict(load_file(folder / _WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
-        raise RunError(f"{folder / _WEIGHTS}: must hold the weights of model.json ({first}); train again") from error
+        raise RunError(
+            f"{folder / _WEIGHTS}: must hold the weights of model.json ({first}); train again"
+        ) from error
     return Model(network.eval(), facts)
 
 
@@ -87,7 +90,9 @@ def _read_facts(path: Path) -> ModelFacts:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: must be readable JSON ({error}); the run is damaged or was never trained") from error
+        raise RunError(
+            f"{path}: must be readable JSON ({error}); the run is damaged or was never trained"
+        ) from error
     found = raw.get("format") if isinstance(raw, dict) else None
     if isinstance(found, int) and found > FORMAT:
         raise RunError(f"{path}: model format must be <= {FORMAT}, got {found}; update polyscale to read it")
@@ -100,8 +105,12 @@ def _read_facts(path: Path) -> ModelFacts:
     except ValidationError as error:
         what = error.errors()[0]
         where = ".".join(str(part) for part in what["loc"])
-        raise RunError(f"{path}: {where or 'content'}: {what['msg']}; the run is damaged, train again") from error
-    changed = [n for n, hashed in fingerprints(facts.data.features).items() if facts.fingerprints.get(n) != hashed]
+        raise RunError(
+            f"{path}: {where or 'content'}: {what['msg']}; the run is damaged, train again"
+        ) from error
+    changed = [
+        n for n, hashed in fingerprints(facts.data.features).items() if facts.fingerprints.get(n) != hashed
+    ]
     if changed:
         raise RunError(f"{path}: made with other formulas of the features {changed}; train again")
     return facts

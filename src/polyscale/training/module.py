@@ -38,7 +38,9 @@ class TrainingModule(pl.LightningModule):
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self.settings, self.reference, self.seed = settings, reference, seed
         self.steps_per_epoch = steps_per_epoch
-        self.register_buffer("log_bars", torch.log(torch.tensor(bars_ahead, dtype=torch.float32)), persistent=False)
+        self.register_buffer(
+            "log_bars", torch.log(torch.tensor(bars_ahead, dtype=torch.float32)), persistent=False
+        )
         self.register_buffer("levels", torch.tensor(network.spec.levels), persistent=False)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -87,7 +89,11 @@ class TrainingModule(pl.LightningModule):
         if self.settings.schedule is Schedule.ONE_CYCLE:
             total = self.settings.epochs * self.steps_per_epoch
             scheduler = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, self.settings.learning_rate, total_steps=total + 1, pct_start=0.15, cycle_momentum=False
+                optimizer,
+                self.settings.learning_rate,
+                total_steps=total + 1,
+                pct_start=0.15,
+                cycle_momentum=False,
             )
         else:
             scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
@@ -99,8 +105,8 @@ class TrainingModule(pl.LightningModule):
 def shift_levels(inputs: NetworkInput, noise: float) -> NetworkInput:
     """Shift every input of a stretch by a constant of its own.
 
-    A few hundred days of slowly moving levels tell the date, and a network that knows the date has the labels by
-    heart; what moves inside a stretch stays as it is.
+    A few hundred days of slowly moving levels tell the date, and a network that knows the date has the labels
+    by heart; what moves inside a stretch stays as it is.
     """
     if noise == 0:
         return inputs

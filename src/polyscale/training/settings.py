@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from pydantic import Field
 
 from polyscale.market.settings import Settings
 
 
-class Schedule(str, Enum):
+class Schedule(StrEnum):
     """How the learning rate moves."""
 
     ONE_CYCLE = "one_cycle"
@@ -29,7 +29,9 @@ class TrainingSettings(Settings):
     ema_decay: float = Field(0.98, ge=0, lt=1, description="of the weights that are kept, per step")
     patience: int = Field(6, ge=1, description="epochs without a better validation loss before stopping")
     level_noise: float = Field(
-        0.0, ge=0, description="sd of a random shift of every input, constant over a stretch, against memorised dates"
+        0.0,
+        ge=0,
+        description="sd of a random shift of every input, constant over a stretch, against memorised dates",
     )
     quantile_weight: float = Field(0.5, ge=0)
     direction_weight: float = Field(0.2, ge=0)

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from polyscale.backtest.loop import FILL_AT_OPEN, FILL_BAR, FILL_COST, FILL_PRICE, FILL_UNITS
+from polyscale.backtesting.loop import FILL_AT_OPEN, FILL_BAR, FILL_COST, FILL_PRICE, FILL_UNITS
 from polyscale.market.bars import TIME
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def make_trades(
     Parameters
     ----------
     fills
-        [F, 5] from `polyscale.backtest.loop.replay`.
+        [F, 5] from `polyscale.backtesting.loop.replay`.
     funding
         [T] money paid at each bar's open.
     open_ms, close_ms

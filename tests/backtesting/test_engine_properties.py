@@ -5,12 +5,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.backtest.market import HOUR, make_bars, make_positions, make_settings
 
-from polyscale.backtest.engine import buy_and_hold, run_backtest
-from polyscale.backtest.loop import Venue, replay
+from polyscale.backtesting.engine import buy_and_hold, run_backtest
+from polyscale.backtesting.loop import Venue, replay
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
+from tests.backtesting.market import HOUR, make_bars, make_positions, make_settings
 
 BPS = st.floats(0, 50)
 

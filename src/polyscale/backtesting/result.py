@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from polyscale.backtest import measures
-from polyscale.backtest.loop import CASH, EQUITY, FEE, FUNDING, SLIPPAGE, TRADED, UNITS
-from polyscale.backtest.measures import Absent, Measure
-from polyscale.backtest.trades import make_trades
+from polyscale.backtesting import measures
+from polyscale.backtesting.loop import CASH, EQUITY, FEE, FUNDING, SLIPPAGE, TRADED, UNITS
+from polyscale.backtesting.measures import Absent, Measure
+from polyscale.backtesting.trades import make_trades
 from polyscale.market.bars import TIME
 from polyscale.market.timeframe import Timeframe
 
@@ -89,7 +89,7 @@ class BacktestResult:
     reasons: dict[str, str]  # measure -> why it is None
     equity_curve: pl.DataFrame  # close_time, equity
     ledger: pl.DataFrame  # LEDGER_SCHEMA, one row per bar
-    trades: pl.DataFrame  # polyscale.backtest.trades.TRADE_SCHEMA
+    trades: pl.DataFrame  # polyscale.backtesting.trades.TRADE_SCHEMA
     costs: Costs
     funding_source: str  # 'stored' or 'assumed'
     liquidated: bool  # judged by last prices: bars carry no mark price
@@ -111,7 +111,7 @@ class BacktestResult:
 
 
 class Replayed(NamedTuple):
-    """What came out of the event loop, see `polyscale.backtest.loop.replay`."""
+    """What came out of the event loop, see `polyscale.backtesting.loop.replay`."""
 
     account: Floats
     fills: Floats

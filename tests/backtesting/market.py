@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from polyscale.backtest.settings import BacktestSettings
+from polyscale.backtesting.settings import BacktestSettings
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA
 from polyscale.market.position import Positions
 from polyscale.market.timeframe import Timeframe

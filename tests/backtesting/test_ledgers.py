@@ -3,7 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.backtest.market import (
+
+from polyscale.backtesting.engine import buy_and_hold, run_backtest
+from polyscale.market.timeframe import Timeframe
+from tests.backtesting.market import (
     FIRST,
     HOUR,
     flat_bars,
@@ -12,9 +15,6 @@ from tests.backtest.market import (
     make_positions,
     make_settings,
 )
-
-from polyscale.backtest.engine import buy_and_hold, run_backtest
-from polyscale.market.timeframe import Timeframe
 
 JANUARY_2 = datetime(2025, 1, 2, tzinfo=UTC)
 

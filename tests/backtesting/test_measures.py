@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from polyscale.backtest import measures
-from polyscale.backtest.measures import Absent
+from polyscale.backtesting import measures
+from polyscale.backtesting.measures import Absent
 from polyscale.market.timeframe import Timeframe
 
 DAY = Timeframe(1440)

@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 from pydantic import ValidationError
-from tests.backtest.market import FIRST, HOUR, flat_bars, make_funding, make_positions, make_settings
 
-from polyscale.backtest.engine import buy_and_hold, run_backtest
-from polyscale.backtest.settings import BacktestSettings
+from polyscale.backtesting.engine import buy_and_hold, run_backtest
+from polyscale.backtesting.settings import BacktestSettings
 from polyscale.market.errors import DataError
 from polyscale.market.position import Positions
+from tests.backtesting.market import FIRST, HOUR, flat_bars, make_funding, make_positions, make_settings
 
 BARS = flat_bars([(100, 100)] * 30)
 

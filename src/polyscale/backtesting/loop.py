@@ -1,7 +1,7 @@
 """The event loop over bars: funding, liquidation, the order, liquidation inside the bar, the close.
 
 In: arrays of one symbol and the orders by the bar that fills them. Out: the account after each bar, and the
-log of fills. Everything is plain float64 for numba; frames and errors live in `polyscale.backtest.engine`.
+log of fills. Everything is plain float64 for numba; frames and errors live in `polyscale.backtesting.engine`.
 
 What happens at a bar, in this order:
 
@@ -52,7 +52,7 @@ def replay(
     orders
         [T]: the target to fill at this bar's open, signed share of equity; NaN where there is no order.
     funding
-        [T, 2]: rates due at this bar's open, by side and by both, see `polyscale.backtest.funding`.
+        [T, 2]: rates due at this bar's open, by side and by both, see `polyscale.backtesting.funding`.
     capital
         Money at the start.
     venue

@@ -1,7 +1,7 @@
 """The backtest of one symbol: positions decided at closes, filled at the next bar's open, with all costs.
 
 In: bars, positions, what trading costs, funding. Out: a `BacktestResult`. The doors are here, the walk over
-bars is `polyscale.backtest.loop`.
+bars is `polyscale.backtesting.loop`.
 
 A decision at the close of bar t is filled at the open of the next bar that exists, after a gap too. An order
 is made only where the target differs from the one decided before; between orders the coins are kept and their
@@ -16,10 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from polyscale.backtest.funding import funding_rates
-from polyscale.backtest.loop import Venue, replay
-from polyscale.backtest.result import BacktestResult, Replayed, make_result
-from polyscale.backtest.settings import BacktestSettings
+from polyscale.backtesting.funding import funding_rates
+from polyscale.backtesting.loop import Venue, replay
+from polyscale.backtesting.result import BacktestResult, Replayed, make_result
+from polyscale.backtesting.settings import BacktestSettings
 from polyscale.market.bars import check_bars
 from polyscale.market.errors import DataError
 from polyscale.market.position import Positions

@@ -1,0 +1,56 @@
+# Each word makes .venv and installs what it needs, if that is missing.
+#   make demo         the main job on a simulated market: ends in a report
+#   make test         the tests;  make test-all  with the slow ones
+#   make check        format, lint, types, floors
+#   make bench        the benchmarks;  make docs  the documentation as pages
+# TORCH_INDEX=URL takes torch from another index (a CPU or a CUDA build).
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TORCH := torch==2.13.0
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test test-all check bench docs clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed
+	$(BIN)/polyscale demo
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks all
+
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs site
+	@echo "site/index.html"
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps -e .
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
+	$(PIP) install -r requirements-dev.lock
+	touch $@
+
+$(VENV)/installed-docs: requirements-docs.lock $(VENV)/installed
+	$(PIP) install -r requirements-docs.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,80 @@
+"""Tables of what came out of a run, on standard output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from polyscale.cli import console
+from polyscale.pipeline.reproduce import Reproduction
+
+
+def show_outcome(told: dict[str, Any], symbol: str) -> None:
+    """QLIKE beside the baselines, and the verdict, of one symbol."""
+    columns = ["horizon", "network", "base", "log-HAR", "last value", "ratio to base", "labels"]
+    rows = [
+        [
+            horizon,
+            *(
+                console.number(row["qlike"][name]) + f" [{row['low'][name]:.3f}, {row['high'][name]:.3f}]"
+                for name in ("network", "base", "log-HAR")
+            ),
+            console.number(row["qlike"]["last value"]),
+            console.number(row["ratio"]),
+            str(row["num_independent"]),
+        ]
+        for horizon, row in told["horizons"].items()
+    ]
+    console.table(f"{symbol}: QLIKE of volatility in the test (less is better)", columns, rows)
+    for sentence in told["verdict"]:
+        console.out.print(f"- {sentence}", highlight=False, markup=False)
+
+
+def show_forecast(each: dict[str, Any]) -> None:
+    """The newest forecast of one symbol, a row per horizon."""
+    rows = each["newest"]
+    console.table(
+        f"{each['symbol']}: forecast made at {rows[0]['close_time']} UTC",
+        ["horizon", "volatility", "base", "probability up", "80 % interval of the return"],
+        [
+            [
+                row["horizon"],
+                console.percent(row["volatility"], 2),
+                console.percent(row["base_volatility"], 2),
+                console.percent(row["prob_up"]),
+                f"{console.percent(row['low'], 2)} .. {console.percent(row['high'], 2)}",
+            ]
+            for row in rows
+        ],
+    )
+    console.out.print(f"all forecasts: {each['forecasts']}", highlight=False)
+
+
+def show_money(symbol: str, figures: dict[str, dict[str, Any]]) -> None:
+    """Measures of the strategy beside buy-and-hold's."""
+    names = [name for name, value in figures["strategy"].items() if not isinstance(value, dict)]
+    rows = [[name, *(_measure(figures[who][name]) for who in ("strategy", "buy_and_hold"))] for name in names]
+    console.table(f"{symbol}, after costs", ["measure", "strategy", "buy and hold"], rows)
+
+
+def show_runs(runs: Path, rows: list[dict[str, Any]]) -> None:
+    """Runs side by side."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    console.table(f"runs in {runs}", columns, [[_measure(row.get(name)) for name in columns] for row in rows])
+
+
+def show_reproduction(name: str, outcome: Reproduction) -> None:
+    """Whether every figure is the same, and the first that are not."""
+    if outcome.same:
+        console.out.print(f"{name}: all {outcome.num_figures:,} figures are the same to the last digit")
+        return
+    title = f"{name}: {len(outcome.differences)} of {outcome.num_figures} figures differ"
+    rows = [[figure, repr(then), repr(now)] for figure, then, now in outcome.differences[:20]]
+    console.table(title, ["figure", "then", "now"], rows)
+
+
+def _measure(value: object) -> str:
+    """A figure for a cell."""
+    if value is None:
+        return "-"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

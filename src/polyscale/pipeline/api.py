@@ -1,0 +1,133 @@
+"""The product from Python: six verbs over the same stages as the command.
+
+``read_bars`` a file, ``fit`` a config on bars, ``load_run`` it again, ``Run.predict``, ``backtest`` a
+forecast, ``evaluate`` a run; `polyscale.audit.check` asks any stage whether it knows its future.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from polyscale.backtesting.engine import run_backtest
+from polyscale.backtesting.result import BacktestResult
+from polyscale.backtesting.settings import BacktestSettings
+from polyscale.config.run_config import RunConfig, read_config
+from polyscale.exchange.bar_file import read_bar_file
+from polyscale.market.forecast import Forecast
+from polyscale.market.timeframe import Timeframe
+from polyscale.pipeline.judge import bars_of_test
+from polyscale.pipeline.learn import prepare
+from polyscale.pipeline.load import SymbolBars, given_symbols, load_at_version
+from polyscale.pipeline.run import Observer, Run, Silent, start, train
+from polyscale.pipeline.run import evaluate as evaluate_run
+from polyscale.pipeline.run import load_run as open_run
+from polyscale.report.page import SymbolReport
+from polyscale.store.store import DataVersion, Store
+from polyscale.strategy.settings import StrategySettings
+from polyscale.strategy.signal import decide
+
+Bars = Mapping[str, pl.DataFrame]
+
+
+def read_bars(path: str | Path, timeframe: str, label: Literal["open", "close"]) -> pl.DataFrame:
+    """Read a CSV or Parquet file of candles.
+
+    Parameters
+    ----------
+    timeframe
+        Of the bars: ``1m``, ``5m``, ``1h`` ...
+    label
+        Whether the file's time is the open or the close of a bar; it is never guessed.
+
+    Returns
+    -------
+    polars.DataFrame
+        Checked bars with ``close_time`` in UTC, from which each row may be used.
+
+    Raises
+    ------
+    DataError
+        If the file holds no candles, or breaks their contract; names the row and the rule.
+    """
+    return read_bar_file(Path(path), Timeframe.parse(timeframe), label).bars
+
+
+def fit(
+    config: RunConfig | str | Path,
+    bars: Bars | None = None,
+    *,
+    store: str | Path = "store",
+    runs: str | Path = "runs",
+    observer: Observer | None = None,
+) -> Run:
+    """Train a config on bars by symbol, or on what the store (or the config's simulation) gives.
+
+    Returns
+    -------
+    Run
+        The trained model in its folder under ``runs``.
+
+    Raises
+    ------
+    ConfigError, NotStoredError, HistoryError, TrainingError
+        Each names what was needed and what was found.
+    """
+    settings = _config(config)
+    symbols, version = _symbols(settings, bars, store)
+    folder = start(settings, symbols, version, Path(runs))
+    return train(folder, settings, symbols, observer or Silent())[0]
+
+
+def load_run(path: str | Path) -> Run:
+    """Open the folder of a trained run.
+
+    Raises
+    ------
+    RunError
+        If it is damaged, newer than this version, made with other features, or not trained to the end.
+    """
+    return open_run(Path(path))
+
+
+def backtest(
+    forecast: Forecast,
+    bars: pl.DataFrame,
+    timeframe: str,
+    strategy: StrategySettings,
+    costs: BacktestSettings,
+    funding: pl.DataFrame | None,
+) -> BacktestResult:
+    """Trade a forecast: decide at each close, fill at the next bar's open, charge every cost.
+
+    Parameters
+    ----------
+    bars
+        Checked bars; the run spans those between the first and the last forecast.
+    funding
+        Stored rates, or None to charge ``costs.assumed_funding_8h`` against either side.
+    """
+    positions = decide(forecast, strategy, costs.round_trip_cost)
+    return run_backtest(bars_of_test(bars, forecast), Timeframe.parse(timeframe), positions, costs, funding)
+
+
+def evaluate(run: Run, bars: Bars | None = None, *, store: str | Path = "store") -> list[SymbolReport]:
+    """Judge a run's test beside the baselines and in money; writes metrics.json and report.html."""
+    symbols, _ = _symbols(run.config, bars, store)
+    return evaluate_run(run, symbols, prepare(run.config, symbols), Silent())
+
+
+def _config(config: RunConfig | str | Path) -> RunConfig:
+    return config if isinstance(config, RunConfig) else read_config(Path(config))
+
+
+def _symbols(
+    config: RunConfig, bars: Bars | None, store: str | Path
+) -> tuple[list[SymbolBars], DataVersion | None]:
+    """The bars, and the version of the store that they came from."""
+    if bars is not None:
+        return given_symbols(bars, config), None
+    return load_at_version(config, Store(store))

@@ -1,0 +1,34 @@
+"""The report of a run, out of what its folder and its outcomes hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from polyscale.config.run_config import RunConfig
+from polyscale.pipeline.tell import verdict_of
+from polyscale.report.page import ReportInput, SymbolReport, render
+from polyscale.runs.folder import RunFolder
+
+
+def write_report(folder: RunFolder, config: RunConfig, outcomes: Sequence[SymbolReport]) -> Path:
+    """Render report.html."""
+    page = render(
+        ReportInput(
+            title=f"{config.name}: {', '.join(outcome.symbol for outcome in outcomes)}",
+            verdict=_verdicts(outcomes),
+            simulated=config.market.simulation is not None,
+            symbols=outcomes,
+            provenance={"run": folder.name, **folder.about},
+            config_yaml=folder.read_text("config.yaml"),
+            history=folder.read_json("history.json"),
+        )
+    )
+    return folder.write_text("report.html", page)
+
+
+def _verdicts(outcomes: Sequence[SymbolReport]) -> list[str]:
+    """Each symbol's verdict; its name before it where there are several."""
+    if len(outcomes) == 1:
+        return verdict_of(outcomes[0])
+    return [f"{outcome.symbol}: {sentence}" for outcome in outcomes for sentence in verdict_of(outcome)]

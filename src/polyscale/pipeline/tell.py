@@ -1,0 +1,132 @@
+"""What a run came to, as plain data: metrics.json, the summary of the command, rows for tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polyscale.backtesting.result import BacktestResult
+from polyscale.evaluation.scorecard import HorizonScore
+from polyscale.evaluation.verdict import has_edge, verdict
+from polyscale.market.forecast import Forecast
+from polyscale.report.page import SymbolReport
+from polyscale.runs.folder import RunFolder, State, list_runs
+
+
+def metrics_of(outcomes: list[SymbolReport]) -> dict[str, Any]:
+    """Every figure of every symbol, for metrics.json."""
+    return {
+        outcome.symbol: {
+            "scorecard": outcome.scorecard.to_dict(),
+            "edges": has_edge(outcome.scorecard),
+            "strategy": money_of(outcome.strategy),
+            "buy_and_hold": money_of(outcome.hold),
+        }
+        for outcome in outcomes
+    }
+
+
+def money_of(result: BacktestResult) -> dict[str, Any]:
+    """A backtest's measures and costs; None where a measure does not exist, with the reason beside it."""
+    costs = {"fees": result.costs.fees, "slippage": result.costs.slippage, "funding": result.costs.funding}
+    about = {
+        "funding_source": result.funding_source,
+        "liquidated": result.liquidated,
+        "reasons": result.reasons,
+    }
+    return {**result.measures(), **costs, **about}
+
+
+def verdict_of(outcome: SymbolReport) -> list[str]:
+    """The verdict on one symbol in words."""
+    costs = outcome.strategy.costs
+    return verdict(
+        outcome.scorecard,
+        outcome.strategy.total_return,
+        outcome.hold.total_return,
+        costs.total / costs.initial_capital,
+    )
+
+
+def summary(folder: RunFolder, outcomes: list[SymbolReport]) -> dict[str, Any]:
+    """What the command ends with: QLIKE per horizon, averaged over symbols and for each, verdicts, paths."""
+    symbols: dict[str, dict[str, Any]] = {
+        outcome.symbol: {
+            "horizons": {str(score.horizon): qlike_row(score) for score in outcome.scorecard.horizons},
+            "verdict": verdict_of(outcome),
+        }
+        for outcome in outcomes
+    }
+    return {
+        "run": str(folder.path),
+        "report": str(folder.path / "report.html"),
+        "horizons": _averages([row["horizons"] for row in symbols.values()]),
+        "symbols": symbols,
+    }
+
+
+def qlike_row(score: HorizonScore) -> dict[str, Any]:
+    """QLIKE of the network and the baselines at one horizon, with the ends of their intervals."""
+    if score.volatility is None:
+        return {"qlike": {}, "low": {}, "high": {}, "ratio": None, "num_independent": score.num_independent}
+    intervals = {"network": score.volatility.qlike}
+    intervals |= {baseline.name: baseline.qlike for baseline in score.volatility.baselines}
+    return {
+        "qlike": {name: interval.mean for name, interval in intervals.items()},
+        "low": {name: interval.low for name, interval in intervals.items()},
+        "high": {name: interval.high for name, interval in intervals.items()},
+        "ratio": next(b.ratio for b in score.volatility.baselines if b.name == "base"),
+        "num_independent": score.num_independent,
+    }
+
+
+def forecast_rows(forecast: Forecast) -> list[dict[str, Any]]:
+    """One row per horizon of a forecast at one origin."""
+    low, high = (int(np.abs(np.array(forecast.levels) - level).argmin()) for level in (0.1, 0.9))
+    return [
+        {
+            "close_time": str(forecast.close_time[0].astype("datetime64[m]")).replace("T", " "),
+            "horizon": str(horizon),
+            "volatility": float(forecast.volatility[0, h]),
+            "base_volatility": float(forecast.base_volatility[0, h]),
+            "prob_up": float(forecast.prob_up[0, h]),
+            "expected_return": float(forecast.expected_return[0, h]),
+            "low": float(forecast.quantiles[0, h, low]),
+            "high": float(forecast.quantiles[0, h, high]),
+        }
+        for h, horizon in enumerate(forecast.horizons)
+    ]
+
+
+def runs_table(runs: Path) -> list[dict[str, Any]]:
+    """All runs side by side, newest first: state, seed, network / base per horizon, money."""
+    return [_run_row(folder) for folder in list_runs(runs)]
+
+
+def _run_row(folder: RunFolder) -> dict[str, Any]:
+    about = folder.about
+    row: dict[str, Any] = {"run": folder.name, "state": about.get("state"), "seed": about.get("seed")}
+    if about.get("state") != State.COMPLETE.value:
+        return row
+    metrics = folder.read_json("metrics.json")
+    first = next(iter(metrics.values()))
+    for score in first["scorecard"]["horizons"]:
+        baselines = (score["volatility"] or {"baselines": []})["baselines"]
+        row[f"net/base {score['horizon']}"] = next(
+            (b["ratio"] for b in baselines if b["name"] == "base"), None
+        )
+    row["return"], row["hold"] = first["strategy"]["total_return"], first["buy_and_hold"]["total_return"]
+    return row
+
+
+def _averages(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean QLIKE over symbols, per horizon and model."""
+    averaged = {}
+    for horizon in rows[0]:
+        names = rows[0][horizon]["qlike"]
+        averaged[horizon] = {
+            name: sum(row[horizon]["qlike"][name] for row in rows) / len(rows) for name in names
+        }
+    return averaged

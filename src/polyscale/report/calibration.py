@@ -1,0 +1,171 @@
+"""Whether the forecast keeps its word: quantiles, coverage, probabilities of up.
+
+In: a `Scorecard`. Out: a `Section`.
+"""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from polyscale.evaluation.scorecard import HorizonScore, Scorecard
+from polyscale.report import palette
+from polyscale.report.section import Picture, Section, Table
+from polyscale.report.wording import ABSENT, interval, percent
+
+_LEAD = (
+    "A calibrated forecast is right as often as it says: a tenth of the returns lie below its 10 % quantile, "
+    "and of the hours to which it gave 55 % for up, 55 % went up."
+)
+
+
+def calibration_section(scorecard: Scorecard) -> Section:
+    """Quantile levels, central intervals and the reliability of the direction."""
+    judged = [score for score in scorecard.horizons if score.quantiles is not None]
+    if not judged:
+        return Section("calibration", "Calibration", ["No horizon could be judged."])
+    pictures = [
+        Picture(
+            "Returns below each quantile, less its level (points)",
+            _quantile_figure(judged),
+            "Zero is perfect. Above on the left and below on the right is a forecast too narrow, the other "
+            "way round one too wide.",
+            half=True,
+        )
+    ]
+    directed = [score for score in judged if score.direction is not None]
+    if directed:
+        pictures.append(
+            Picture(
+                "Probability of up: how often it came (%)",
+                _reliability_figure(directed),
+                "Each dot is a tenth of the origins; on the dotted line the probability is right. A flat row "
+                "of dots is a forecast that knows no direction.",
+                half=True,
+            )
+        )
+    return Section("calibration", "Calibration", [_LEAD], pictures, _tables(scorecard, judged))
+
+
+def _quantile_figure(judged: list[HorizonScore]) -> go.Figure:
+    figure, labels, values = go.Figure(), [], [0.0]
+    for score, colour in zip(judged, palette.ramp(len(judged)), strict=True):
+        shares = score.quantiles.levels if score.quantiles else ()
+        gaps = [100 * (share.observed - share.level) for share in shares]
+        figure.add_scatter(
+            x=[100 * share.level for share in shares],
+            y=gaps,
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"size": 6, "color": colour},
+            hovertemplate=f"{score.horizon}: %{{x:.1f}} % quantile, %{{y:+.1f}} points<extra></extra>",
+        )
+        labels.append((f"<b>{score.horizon}</b>", gaps[-1] if gaps else 0.0, palette.INK))
+        values += gaps
+    palette.styled(figure, 300, right=44, left=44)
+    palette.direct_labels(figure, labels, (max(values) - min(values)) or 1.0, gap=0.09)
+    figure.add_hline(y=0, line={"color": palette.MUTED, "width": 1, "dash": "dot"})
+    figure.update_xaxes(range=[0, 100], title={"text": "quantile level, %", "standoff": 4})
+    figure.update_yaxes(nticks=6)
+    return figure
+
+
+def _reliability_figure(directed: list[HorizonScore]) -> go.Figure:
+    figure, said, came = go.Figure(), [50.0], [50.0]
+    for score, colour in zip(directed, palette.ramp(len(directed)), strict=True):
+        bins = score.direction.reliability if score.direction else ()
+        x = [100 * b.mean_probability for b in bins]
+        y = [100 * b.observed_frequency for b in bins]
+        figure.add_scatter(
+            x=x,
+            y=y,
+            mode="lines+markers",
+            line={"color": colour, "width": 1},
+            marker={"size": 8, "color": colour},
+            hovertemplate=f"{score.horizon}: said %{{x:.1f}} %, came %{{y:.1f}} %<extra></extra>",
+        )
+        figure.add_annotation(
+            x=x[-1],
+            y=y[-1],
+            text=f"<b>{score.horizon}</b>",
+            xanchor="left",
+            xshift=8,
+            showarrow=False,
+            font={"color": palette.INK},
+        )
+        said += x
+        came += y
+    low, high = max(0.0, min(said) - 1), min(100.0, max(said) + 1)
+    figure.add_shape(
+        type="line",
+        x0=low,
+        x1=high,
+        y0=low,
+        y1=high,
+        line={"color": palette.MUTED, "width": 1, "dash": "dot"},
+    )
+    palette.styled(figure, 300, right=44, left=44)
+    figure.update_xaxes(range=[low, high], title={"text": "probability of up, %", "standoff": 4}, nticks=6)
+    figure.update_yaxes(range=[min(low, min(came) - 2), max(high, max(came) + 2)], nticks=6)
+    return figure
+
+
+def _tables(scorecard: Scorecard, judged: list[HorizonScore]) -> list[Table]:
+    level = f"{100 * scorecard.confidence:.0f} %"
+    return [
+        Table(
+            "Central intervals",
+            ("Ahead", "Should hold", f"Held, % [{level}]", "Base held"),
+            [row for score in judged for row in _coverage_rows(score)],
+        ),
+        Table(
+            "Quantiles",
+            ("Ahead", f"Pinball loss, bp [{level}]", "Against base", f"Difference, bp [{level}]"),
+            [_pinball_row(score) for score in judged],
+            "Mean over the quantiles, in basis points of return; smaller is better. A negative difference "
+            "says that the network is better than the base.",
+        ),
+        Table(
+            "Direction",
+            ("Ahead", f"Right, % [{level}]", "Best constant", f"Brier score [{level}]", "Calibration error"),
+            [_direction_row(score) for score in judged],
+            "The best constant says always up, or always down; a coin's Brier score is 0.25. The calibration "
+            "error is the mean gap between the probability and how often it came.",
+        ),
+    ]
+
+
+def _coverage_rows(score: HorizonScore) -> list[tuple[str, ...]]:
+    found = score.quantiles.coverage if score.quantiles else ()
+    return [
+        (
+            str(score.horizon) if i == 0 else "",
+            percent(coverage.nominal, 0),
+            interval(coverage.observed, 1, factor=100.0),
+            percent(coverage.base),
+        )
+        for i, coverage in enumerate(found)
+    ]
+
+
+def _pinball_row(score: HorizonScore) -> tuple[str, ...]:
+    assert score.quantiles is not None
+    ratio, paired = score.quantiles.ratio, score.quantiles.difference
+    return (
+        str(score.horizon),
+        interval(score.quantiles.pinball, 3, factor=1e4),
+        percent(None if ratio is None else ratio - 1, signed=True),
+        interval(paired.interval if paired else None, 3, factor=1e4, signed=True),
+    )
+
+
+def _direction_row(score: HorizonScore) -> tuple[str, ...]:
+    direction = score.direction
+    if direction is None:
+        return (str(score.horizon), *[ABSENT] * 4)
+    return (
+        str(score.horizon),
+        interval(direction.hit_rate, 1, factor=100.0),
+        percent(direction.constant_hit_rate),
+        interval(direction.brier),
+        percent(direction.calibration_error),
+    )

@@ -1,0 +1,145 @@
+"""The report: one HTML page that holds everything and asks the network for nothing.
+
+In: a `ReportInput`. Out: the page as text. Plotly's script is inside, and a content security policy
+forbids every load.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from polyscale.backtesting.result import BacktestResult
+from polyscale.evaluation.scorecard import Scorecard
+from polyscale.market.errors import DataError
+from polyscale.market.forecast import Forecast
+from polyscale.report import palette
+from polyscale.report.baselines import baselines_section
+from polyscale.report.calibration import calibration_section
+from polyscale.report.fan import fan_section
+from polyscale.report.money import costs_section, equity_section, trades_section
+from polyscale.report.scales import attention_section, weights_section
+from polyscale.report.section import Section, Table
+from polyscale.report.training import training_section
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolReport:
+    """What the test gave for one symbol."""
+
+    symbol: str
+    bars: pl.DataFrame  # of the test, in `BAR_SCHEMA`
+    forecast: Forecast  # at every origin of the test
+    scorecard: Scorecard
+    strategy: BacktestResult
+    hold: BacktestResult
+
+
+@dataclass(frozen=True, eq=False)
+class ReportInput:
+    """All that the page tells."""
+
+    title: str
+    verdict: Sequence[str]  # the whole in the first sentence, then one claim each
+    simulated: bool  # the market was made up: a banner says so
+    symbols: Sequence[SymbolReport]
+    provenance: Mapping[str, object]  # mappings inside are written out
+    config_yaml: str
+    history: Sequence[Mapping[str, object]]  # per epoch: epoch, train_loss, val_loss
+
+
+@dataclass(frozen=True)
+class _Chapter:
+    """One symbol's sections; their ids carry a prefix where there are several symbols."""
+
+    symbol: str
+    prefix: str
+    sections: list[Section]
+
+
+def render(report: ReportInput) -> str:
+    """Write the page.
+
+    Raises
+    ------
+    DataError
+        If there is no symbol to tell of, or a symbol without a bar or without a forecast.
+    """
+    _check(report)
+    many = len(report.symbols) > 1
+    chapters = [
+        _Chapter(item.symbol, f"s{i}-" if many else "", _sections(item))
+        for i, item in enumerate(report.symbols)
+    ]
+    environment = Environment(
+        loader=PackageLoader("polyscale", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tied"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
+    return environment.get_template("page.html.j2").render(
+        title=report.title,
+        simulated=report.simulated,
+        period=_period(report),
+        verdict=[_claim(sentence) for sentence in report.verdict],
+        chapters=chapters,
+        closing=[training_section(report.history), _provenance(report)],
+        swaps=json.dumps(palette.SWAPS),
+        plotly_js=get_plotlyjs(),
+    )
+
+
+def _check(report: ReportInput) -> None:
+    if not report.symbols:
+        raise DataError("a report needs at least one symbol, got none")
+    for item in report.symbols:
+        if item.bars.is_empty() or len(item.forecast) == 0:
+            raise DataError(
+                f"a report needs bars and forecasts of each symbol, got {item.bars.height} bars and "
+                f"{len(item.forecast)} forecasts of {item.symbol}; take a longer test"
+            )
+
+
+def _sections(item: SymbolReport) -> list[Section]:
+    return [
+        fan_section(item.bars, item.forecast),
+        weights_section(item.forecast),
+        attention_section(item.forecast),
+        equity_section(item.strategy, item.hold),
+        costs_section(item.strategy, item.hold),
+        trades_section(item.strategy, item.hold),
+        baselines_section(item.scorecard),
+        calibration_section(item.scorecard),
+    ]
+
+
+def _claim(sentence: str) -> tuple[str, str]:
+    """Split ``Volatility, 1h ahead: no edge shown. ...`` into what is set bold and the rest."""
+    head, colon, rest = sentence.partition(": ")
+    return (f"{head}:", rest) if colon and len(head) < 60 else ("", sentence)
+
+
+def _period(report: ReportInput) -> str:
+    times = [palette.time_text(item.forecast.close_time) for item in report.symbols]
+    first, last = min(text[0] for text in times), max(text[-1] for text in times)
+    origins = sum(len(text) for text in times)
+    symbols = ", ".join(item.symbol for item in report.symbols)
+    return f"{symbols} · test {first[:10]} to {last[:10]} · {origins:,} forecasts"
+
+
+def _provenance(report: ReportInput) -> Section:
+    rows = []
+    for name, value in report.provenance.items():
+        text = "unknown" if value is None else str(value)
+        if isinstance(value, Mapping):
+            text = ", ".join(f"{key} {part}" for key, part in value.items())
+        rows.append((name, text))
+    table = Table("What this page was made with", ("What", "Value"), rows)
+    return Section("provenance", "Provenance", [], [], [table], code=report.config_yaml)

@@ -1,0 +1,110 @@
+"""One palette and one look for every figure, in a light and a dark version.
+
+Figures are made in the light colours; the page swaps each for its dark one where the reader's system is dark.
+The swap is by exact text, so a figure may use these colours only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Shaped
+from numpy.typing import NDArray
+
+INK: Final = "#1c2127"
+MUTED: Final = "#66707c"
+GRID: Final = "#e4e7eb"
+SURFACE: Final = "#ffffff"
+NETWORK: Final = "#2456b3"
+BAND: Final = "rgba(36,86,179,0.16)"
+BASELINE: Final = "#8b94a0"
+HAR: Final = "#b86e00"
+GOOD: Final = "#16795a"
+BAD: Final = "#b23a48"
+HEAT: Final = "#2557b3"  # the full end of a heat map; white figures stay legible on it in the dark too
+
+DARK: Final = {
+    INK: "#e8eaed",
+    MUTED: "#9aa4b0",
+    GRID: "#2a313a",
+    SURFACE: "#171b21",
+    NETWORK: "#7aa8ff",
+    BAND: "rgba(122,168,255,0.20)",
+    BASELINE: "#7b8592",
+    HAR: "#e8a33d",
+    GOOD: "#43bf93",
+    BAD: "#f07f8a",
+    HEAT: "#3d6fc9",
+}
+# scales in order, from the finest: one hue, so that the eye reads the order
+RAMP_LIGHT: Final = ("#0d2f6e", "#2c62bd", "#6c9be4", "#a9c8f4", "#d9e6fa", "#c9d1db", "#a3adba", "#7f8a98")
+RAMP_DARK: Final = ("#dbe8ff", "#9dc0ff", "#6593e8", "#3d66b5", "#274581", "#2e3846", "#475364", "#66727f")
+SWAPS: Final = DARK | dict(zip(RAMP_LIGHT, RAMP_DARK, strict=True))
+FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+
+
+def ramp(count: int) -> list[str]:
+    """Return colours for ordered things; beyond eight they begin again."""
+    return [RAMP_LIGHT[i % len(RAMP_LIGHT)] for i in range(count)]
+
+
+def styled(figure: go.Figure, height: int, *, right: int = 16, left: int = 48) -> go.Figure:
+    """Give a figure the common look: no boxes, no legend, faint grid, room at the right for direct labels."""
+    figure.update_layout(
+        template=None,
+        height=height,
+        margin={"l": left, "r": right, "t": 8, "b": 36},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 12, "color": MUTED},
+        hoverlabel={"bgcolor": SURFACE, "bordercolor": GRID, "font": {"color": INK, "family": FONT}},
+        showlegend=False,
+        dragmode=False,
+    )
+    axis = {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "linecolor": GRID,
+        "tickcolor": GRID,
+        "fixedrange": True,
+        "automargin": True,
+    }
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure
+
+
+def direct_labels(
+    figure: go.Figure, labels: list[tuple[str, float, str]], span: float, *, gap: float = 0.06
+) -> None:
+    """Write (text, height, colour) beside the right edge, at least ``gap`` of ``span`` apart.
+
+    Labels that would lie on one another are pushed up and keep their order.
+    """
+    last = -np.inf
+    for text, height, colour in sorted(labels, key=lambda label: label[1]):
+        last = max(height, last + gap * span)
+        figure.add_annotation(
+            x=1,
+            xref="paper",
+            xanchor="left",
+            xshift=6,
+            y=last,
+            yref="y",
+            text=text,
+            showarrow=False,
+            font={"color": colour, "size": 12},
+            align="left",
+        )
+
+
+def time_text(times: Shaped[np.ndarray, " n"]) -> list[str]:
+    """Return times, datetime64 in UTC, as the figures take them, to the minute."""
+    return [str(text) for text in np.datetime_as_string(times.astype("datetime64[m]"))]
+
+
+def chunk_starts(num_rows: int, num_points: int) -> NDArray[np.intp]:
+    """Where to cut ``num_rows`` into at most ``num_points`` runs, for np.*.reduceat."""
+    return np.unique(np.linspace(0, num_rows, min(num_rows, num_points), endpoint=False).astype(np.intp))
