@@ -1,0 +1,5 @@
+"""``python -m polyscale``."""
+
+from polyscale.cli.main import main
+
+main()
