@@ -44,7 +44,7 @@ def test_volume_follows_volatility():
 def test_planted_agreement_of_scales_tells_what_follows():
     r = returns(kind="planted", days=120, seed=7)
     path = np.concatenate([[0], np.cumsum(r)])
-    short, long = path[288:-1] - path[264:-25], path[264:-25] - path[:-289]
+    short, long = path[288:-1] - path[252:-37], path[252:-37] - path[:-289]
     agreement = np.sign(short) * np.sign(long)
     following = np.abs(r[288:])
     assert following[agreement > 0].mean() > 1.3 * following[agreement < 0].mean()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from polyscale.training.fit import EpochReport
+from polyscale.training.progress import EpochReport
 
 _PLAIN_WIDTH = 160  # columns where nobody's terminal says
 out = Console(soft_wrap=True)

@@ -4,7 +4,7 @@ In: `SimulationSettings`. Out: checked bars. Three kinds:
 
 - ``realistic``: log volatility is a sum of mean-reverting parts at several time scales, with a season of the
   day, jumps, and volume that follows volatility; returns have no drift, so direction cannot be forecast.
-- ``planted``: the same, and whether the move of the last two hours agrees with that of the day before moves
+- ``planted``: the same, and whether the move of the last three hours agrees with that of the day before moves
 both
   the volatility and the drift of what follows. Neither scale alone tells it: only their product does.
 - ``random_walk``: constant volatility, normal returns. Nothing can be forecast, and nothing may be found.
@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 STEPS = 6  # price moves inside one bar, from which high and low come
 _HALF_LIVES_H = (1.0, 12.0, 168.0)  # of the parts of log volatility
 _PART_SD = (0.30, 0.35, 0.30)
+_PLANTED_SHARE = 0.5  # of the usual wander of log volatility, so that the planted signal stands out
 _JUMPS_PER_DAY = 1.0
 _JUMP_SD = 6.0  # in standard deviations of a bar
 
@@ -42,7 +43,7 @@ class SimulationSettings(Settings):
     start: datetime = datetime(2025, 1, 1, tzinfo=UTC)
     daily_volatility: float = Field(0.03, gt=0, le=1, description="sd of a day's log return")
     volatility_effect: float = Field(
-        1.0, ge=0, le=2, description="planted: log volatility per unit of agreement"
+        1.4, ge=0, le=2, description="planted: log volatility per unit of agreement"
     )
     drift_effect: float = Field(
         0.15, ge=0, le=1, description="planted: drift in sd of a bar per unit of agreement"
@@ -62,20 +63,20 @@ def simulate_bars(settings: SimulationSettings) -> pl.DataFrame:
     num_bars = settings.days * per_day
     rng = np.random.default_rng(settings.seed)
     bar_sd = settings.daily_volatility / np.sqrt(per_day)
-    log_volatility = (
-        np.zeros(num_bars) if settings.kind == "random_walk" else _log_volatility(rng, num_bars, per_day)
-    )
+    planted, random = settings.kind == "planted", settings.kind == "random_walk"
+    log_volatility = np.zeros(num_bars) if random else _log_volatility(rng, num_bars, per_day)
+    if planted:
+        log_volatility *= _PLANTED_SHARE
     jumps = np.zeros(num_bars)
-    if settings.kind != "random_walk":
+    if not random:
         jumps = (rng.random(num_bars) < _JUMPS_PER_DAY / per_day) * rng.normal(0, _JUMP_SD, num_bars)
     shocks = rng.normal(0, 1 / np.sqrt(STEPS), (num_bars, STEPS))
-    planted = settings.kind == "planted"
     path, bar_volatility = _price_path(
         shocks,
         jumps,
         log_volatility,
         bar_sd,
-        max(per_day // 12, 1),
+        max(per_day // 8, 1),
         per_day,
         settings.volatility_effect if planted else 0.0,
         settings.drift_effect if planted else 0.0,

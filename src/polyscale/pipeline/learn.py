@@ -18,8 +18,8 @@ from polyscale.market.errors import HistoryError
 from polyscale.model.settings import NetworkSpec
 from polyscale.pipeline.load import SymbolBars
 from polyscale.training.batches import Part
-from polyscale.training.fit import EpochReport, Progress, fit
 from polyscale.training.model_file import Model, ModelFacts, fingerprints
+from polyscale.training.progress import EpochReport, Progress
 
 Bools = NDArray[np.bool_]
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ def learn(
     progress: Progress | None = None,
 ) -> tuple[Model, list[EpochReport]]:
     """Fit the frozen scalers and the network on training origins; validation chooses when to stop."""
+    from polyscale.training.fit import fit  # Lightning takes seconds to load, and only training needs it
+
     feature_scalers, origin_scaler = _fit_scalers(prepared, config.data)
     spec = NetworkSpec(
         settings=config.network,

@@ -30,8 +30,8 @@ from polyscale.pipeline.tell import metrics_of, money_of
 from polyscale.report.page import SymbolReport
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import DataVersion
-from polyscale.training.fit import EpochReport
 from polyscale.training.model_file import Model, load_model, save_model
+from polyscale.training.progress import EpochReport
 
 
 class Observer(Protocol):

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset
 
 from polyscale.dataset.settings import DataSettings
 from polyscale.dataset.stretches import ScaledPanel, Stretch, cut
 from polyscale.model.network import NetworkInput
 from polyscale.training.loss import Labels
-from polyscale.training.settings import TrainingSettings
 
 Bools = NDArray[np.bool_]
 
@@ -96,35 +92,3 @@ def _starts(counted: Bools, stretch: int, offset: int) -> list[int]:
     first = max(int(where[0]) - offset, 0)
     starts = range(first, int(where[-1]) + 1, stretch)
     return [start for start in starts if counted[start : start + stretch].any()]
-
-
-class _Batches(IterableDataset[Any]):
-    def __init__(self, part: Part, batches: list[list[tuple[int, int]]], stretch: int) -> None:
-        self.part, self.batches, self.stretch = part, batches, stretch
-
-    def __iter__(self) -> Any:
-        return load(self.part, self.batches, self.stretch)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-class StretchData(LightningDataModule):
-    """Fresh batches every epoch, a function of (seed, epoch)."""
-
-    def __init__(self, train: Part, validate: Part, settings: TrainingSettings, seed: int) -> None:
-        super().__init__()
-        self.train_part, self.validate_part, self.settings, self.seed = train, validate, settings, seed
-
-    def train_dataloader(self) -> Any:
-        """The batches of the epoch that begins."""
-        assert self.trainer is not None
-        stretch, per_batch = self.settings.stretch, self.settings.stretches_per_batch
-        batches = epoch_batches(self.train_part, stretch, per_batch, self.seed, self.trainer.current_epoch)
-        return DataLoader(_Batches(self.train_part, batches, stretch), batch_size=None)
-
-    def val_dataloader(self) -> Any:
-        """Every validation origin once."""
-        stretch = self.settings.stretch
-        batches = ordered_batches(self.validate_part, stretch, self.settings.stretches_per_batch)
-        return DataLoader(_Batches(self.validate_part, batches, stretch), batch_size=None)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +21,15 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from polyscale.market.errors import HistoryError, RunError
 from polyscale.model.network import MultiScaleAttention, NetworkOutput
 from polyscale.model.settings import NetworkSpec
-from polyscale.training.batches import Part, StretchData, most_batches
+from polyscale.training.batches import Part, most_batches
 from polyscale.training.checkpoint import PlainCheckpointIO
+from polyscale.training.data import StretchData
 from polyscale.training.loss import Labels, LossParts, loss_parts
 from polyscale.training.module import TrainingModule
+from polyscale.training.progress import EpochReport, Progress
 from polyscale.training.settings import TrainingSettings
 
 _MIN_ORIGINS = 500
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What one epoch came to; losses are in units of the base forecast's."""
-
-    epoch: int  # from 1
-    epochs: int
-    train_loss: float
-    val_loss: float
-    val_qlike: float
-
-
-Progress = Callable[[EpochReport], None]
 
 
 def fit(
