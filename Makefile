@@ -11,6 +11,7 @@ PYTHON ?= python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
 export OMP_WAIT_POLICY := PASSIVE
+export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: demo test test-all check bench docs clean
 .DELETE_ON_ERROR:

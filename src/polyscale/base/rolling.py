@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,35 +90,45 @@ def _fit(x: Floats, y: Floats, loss: Loss) -> Floats:
     """Coefficients [1 + P], the bias correction inside the first."""
     centre = x.mean(axis=0)
     design = np.column_stack([np.ones(len(x)), x - centre])
-    beta = _solve(design, y, np.ones(len(y)))
+    equations = _Equations(design.T @ design, design.T @ y)
+    beta = equations.solve()
     if loss is Loss.HUBER:
-        beta = _huber(design, y, beta)
+        beta = _huber(design, y, equations, beta)
     residual = y - design @ beta
     limit = _CLIP_SD * _robust_sd(residual)
     beta[0] += np.log(np.mean(np.exp(np.clip(residual, -limit, limit)))) - centre @ beta[1:]
     return beta
 
 
-def _huber(design: Floats, y: Floats, beta: Floats) -> Floats:
+class _Equations(NamedTuple):
+    """Normal equations, solved with a trace of ridge, so that a constant regressor is no accident."""
+
+    gram: Floats
+    moment: Floats
+
+    def solve(self) -> Floats:
+        gram = self.gram.copy()
+        gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram) / len(gram)
+        return np.asarray(np.linalg.solve(gram, self.moment), dtype=np.float64)
+
+    def without(self, design: Floats, y: Floats, share: Floats) -> _Equations:
+        """Take a share of some rows out of the sums: far fewer than to sum the others again."""
+        taken = design * share[:, None]
+        return _Equations(self.gram - taken.T @ design, self.moment - taken.T @ y)
+
+
+def _huber(design: Floats, y: Floats, equations: _Equations, beta: Floats) -> Floats:
     """Iteratively reweighted least squares from the least-squares start, at that start's robust scale."""
     limit = _HUBER_K * max(_robust_sd(y - design @ beta), 1e-12)
     for _ in range(_MAX_STEPS):
-        residual = y - design @ beta
-        weight = np.minimum(1.0, limit / np.maximum(np.abs(residual), 1e-300))
-        moved = _solve(design, y, weight)
+        size = np.abs(y - design @ beta)
+        far = np.flatnonzero(size > limit)
+        moved = equations.without(design[far], y[far], 1 - limit / size[far]).solve()
         done = np.abs(moved - beta).max() < _TOLERANCE
         beta = moved
         if done:
             break
     return beta
-
-
-def _solve(design: Floats, y: Floats, weight: Floats) -> Floats:
-    """Weighted normal equations with a trace of ridge, so that a constant regressor is no accident."""
-    weighted = design * weight[:, None]
-    gram = weighted.T @ design
-    gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram) / len(gram)
-    return np.asarray(np.linalg.solve(gram, weighted.T @ y), dtype=np.float64)
 
 
 def _robust_sd(residual: Floats) -> float:

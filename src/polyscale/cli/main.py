@@ -6,8 +6,10 @@ import os
 import sys
 from typing import Final
 
-# before numpy and torch load: threads that wait must not spin a shared core to a standstill
+# before numpy and torch load: threads that wait must not spin a shared core to a standstill, and the small
+# matrices of the base forecast are slower on two threads than on one
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 

@@ -46,7 +46,7 @@ class SimulationSettings(Settings):
         1.4, ge=0, le=2, description="planted: log volatility per unit of agreement"
     )
     drift_effect: float = Field(
-        0.15, ge=0, le=1, description="planted: drift in sd of a bar per unit of agreement"
+        0.05, ge=0, le=1, description="planted: drift in sd of a bar per unit of agreement"
     )
     seed: int = Field(1, ge=0)
 
