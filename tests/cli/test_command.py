@@ -108,6 +108,22 @@ def test_a_killed_training_resumes_and_ends_in_the_same_weights(folder):
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+def test_an_interrupted_training_says_how_to_go_on(folder):
+    words = ("train", "--config", "long.yaml", "--runs", "stopped")
+    (folder / "long.yaml").write_text(
+        (folder / "small.yaml").read_text().replace("epochs: 2", "epochs: 300, patience: 300")
+    )
+    process = subprocess.Popen([*COMMAND, *words], cwd=folder, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("stopped/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate()[1]
+    assert process.returncode == 1
+    assert "error: training must run to its end, it was interrupted after" in told
+    assert "Traceback" not in told
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
 
 # before numpy and torch load: threads that wait must not spin a shared core to a standstill, and the small
 # matrices of the base forecast are slower on two threads than on one
@@ -15,8 +14,6 @@ import typer
 
 from polyscale.cli import bars_commands, run_commands
 from polyscale.market.errors import PolyscaleError
-
-INTERRUPTED: Final = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,11 +33,6 @@ def main() -> None:
     except PolyscaleError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print(
-            "interrupted; an unfinished training goes on with: polyscale train --resume last", file=sys.stderr
-        )
-        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

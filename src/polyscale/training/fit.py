@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from polyscale.market.errors import HistoryError, RunError
+from polyscale.market.errors import HistoryError, RunError, TrainingError
 from polyscale.model.network import MultiScaleAttention, NetworkOutput
 from polyscale.model.settings import NetworkSpec
 from polyscale.training.batches import Part, most_batches
@@ -80,11 +80,17 @@ def fit(
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
         )
-        trainer.fit(
-            module,
-            datamodule=StretchData(train, validate, settings, seed),
-            ckpt_path=_resume_path(folder, resume),
-        )
+        try:
+            trainer.fit(
+                module,
+                datamodule=StretchData(train, validate, settings, seed),
+                ckpt_path=_resume_path(folder, resume),
+            )
+        except SystemExit as stop_request:  # how Lightning ends after Ctrl-C
+            raise TrainingError(
+                f"training must run to its end, it was interrupted after {len(history.reports)} of "
+                f"{settings.epochs} epochs; go on with `polyscale train --resume last`"
+            ) from stop_request
     state = PlainCheckpointIO().load_checkpoint(folder / "best.ckpt")["state_dict"]
     kept = {
         name.removeprefix("average."): value for name, value in state.items() if name.startswith("average.")
