@@ -9,6 +9,7 @@ from polyscale.base.regressors import base_regressors, har_regressors, season, s
 from polyscale.base.rolling import Loss, _fit, rolling_forecast
 from polyscale.base.settings import BaseSettings
 from polyscale.market.timeframe import DAY_MS, Timeframe
+from polyscale.scales.grid import to_grid
 from polyscale.targets.targets import make_targets
 
 M15 = Timeframe(15)
@@ -98,7 +99,19 @@ def test_spans_shorter_than_a_bar_are_one_bar():
 def test_regressors_are_finite_once_warm(bars):
     rows = base_regressors(bars, M15)
     assert np.isfinite(rows[672:]).all()
-    assert np.isnan(rows[671]).any()
+    assert np.isnan(rows[: int(0.9 * 672)]).any(axis=1).all()
+
+
+def test_a_hole_of_hours_silences_a_day_of_forecasts_and_not_a_week(bars):
+    holed = to_grid(pl.concat([bars.head(3_000), bars.slice(3_020)]), M15)
+    values = stage(base_forecast)(holed)["h1"].to_numpy()
+    assert np.isnan(values[3_000:3_020]).all()
+    assert np.isfinite(values[3_120:3_500]).all()
+
+
+def test_the_rolling_fit_does_not_know_its_future_across_a_hole(bars):
+    holed = to_grid(pl.concat([bars.head(3_000), bars.slice(3_020)]), M15)
+    assert check(stage(base_forecast), holed, cuts=[2_990, 3_025, 3_100]) == []
 
 
 def test_season_repeats_every_week():

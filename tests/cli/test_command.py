@@ -77,6 +77,16 @@ def test_run_ends_with_one_json_object(folder):
     assert (folder / told["run"] / "model.safetensors").is_file()
 
 
+def test_a_test_too_short_for_intervals_is_told_and_not_a_fault(folder):
+    """One-day labels in a few days of test: three independent ones give no interval, none gives no figure."""
+    text = (folder / "small.yaml").read_text().replace("horizons: [1h, 4h]", "horizons: [1h, 1d]")
+    text = text.replace("horizon: 4h", "horizon: 1h").replace("validate_share: 0.2", "validate_share: 0.3")
+    (folder / "short.yaml").write_text(text)
+    assert "[no interval]" in polyscale("run", "--config", "short.yaml", folder=folder).stdout
+    (folder / "none.yaml").write_text(text.replace("train_share: 0.6", "train_share: 0.685"))
+    assert "not judged" in polyscale("run", "--config", "none.yaml", folder=folder).stdout
+
+
 def test_the_stored_funding_is_charged(folder):
     told = json.loads(polyscale("backtest", "last", "--json", folder=folder).stdout)
     assert told["BTCUSDT"]["strategy"]["funding_source"] == "stored"
@@ -128,20 +138,22 @@ def test_an_interrupted_training_says_how_to_go_on(folder):
     ("words", "told"),
     [
         (("run", "--config", "nope.yaml"), "nope.yaml: config must be a readable YAML file"),
-        (("train",), "train needs either --config FILE or --resume RUN, got neither"),
+        (("run", "--config", "small.yaml", "--resume", "last"), "must be given, got both"),
+        (("run", "--config", "small.yaml", "--runs", "small.yaml"), "runs need a folder that can be written"),
+        (("train",), "either --config FILE or --resume RUN must be given, got neither"),
         (("import", "btc.parquet", "--symbol", "X"), "import of bars needs --timeframe"),
         (("import", "btc.parquet", "--symbol", "X", "--timeframe", "15m"), "needs --label open|close"),
         (("import", "none.csv", "--symbol", "X", "--timeframe", "15m", "--label", "open"), "none.csv"),
         (("import", "btc.parquet", "--symbol", "X", "--timeframe", "1h", "--label", "open"), "1h"),
         (("predict", "nope"), "run.json, found none"),
-        (("train", "--resume", "last"), "its training has ended"),
+        (("train", "--resume", "last"), "holds no run that is training or trained"),
         (("bars", "--gaps", "NOPE"), "the store must hold bars of NOPE"),
         (("import", "btc.parquet", "--symbol", "X", "--column", "x"), "--column must be NAME=NAME_IN_FILE"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_status_1(folder, words, told):
     done = polyscale(*words, folder=folder, check=1)
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.splitlines()[-1].startswith("error: ")
     assert told in done.stderr
 
 

@@ -9,7 +9,7 @@ data:
   base_forecast: {window_days: 15, min_days: 5}
 split: {train_share: 0.6, validate_share: 0.2}
 network: {d_model: 8, cross_heads: 2, encoders: [{layers: 1, heads: 2}, {layers: 1, heads: 2}]}
-training: {epochs: 2, stretch: 128}
+training: {epochs: 2, stretch: 128, learning_rate: 0.02}
 strategy: {horizon: 4h, confidence: 0.5, edge_over_cost: 0}
 backtest: {fee_bps: 5, slippage_bps: 1, assumed_funding_8h: 0.0001}
 evaluation: {num_bootstrap: 200}

@@ -5,8 +5,8 @@ import pytest
 from polyscale.config.presets import preset
 from polyscale.config.run_config import read_config
 from polyscale.evaluation.verdict import has_edge
-from polyscale.pipeline.load import load_at_version
-from polyscale.pipeline.run import Silent, evaluate, start, train
+from polyscale.pipeline.job import begin
+from polyscale.pipeline.run import Silent, evaluate
 from polyscale.store.store import Store
 
 pytestmark = pytest.mark.slow
@@ -17,9 +17,8 @@ def scorecard(kind, seed, folder):
     demo = read_config(preset("demo"))
     simulation = demo.market.simulation.model_copy(update={"kind": kind, "seed": seed})
     config = demo.model_copy(update={"market": demo.market.model_copy(update={"simulation": simulation})})
-    symbols, version = load_at_version(config, Store(folder / "store"))
-    run, prepared = train(start(config, symbols, version, folder), config, symbols, Silent())
-    return evaluate(run, symbols, prepared, Silent())[0].scorecard
+    job = begin(config, Store(folder / "store"), folder, Silent())
+    return evaluate(job.train(Silent()), job.symbols, job.prepared, Silent())[0].scorecard
 
 
 @pytest.mark.parametrize("seed", [11, 12])

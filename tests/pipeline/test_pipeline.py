@@ -7,13 +7,16 @@ import pytest
 import polyscale
 from polyscale.audit import check
 from polyscale.config.run_config import parse_config
-from polyscale.market.errors import ConfigError, HistoryError, NotStoredError, RunError
+from polyscale.market.errors import ConfigError, DataError, HistoryError, NotStoredError, RunError
 from polyscale.market.simulate import simulate_bars
+from polyscale.market.timeframe import Timeframe
+from polyscale.pipeline.job import begin, resume
 from polyscale.pipeline.load import load_at_version
 from polyscale.pipeline.reproduce import flatten, reproduce
-from polyscale.pipeline.run import Silent, evaluate, load_run, start, train
+from polyscale.pipeline.run import Silent, evaluate, load_run, start
 from polyscale.pipeline.tell import runs_table, summary
 from polyscale.runs.folder import State
+from polyscale.scales.resample import resample
 from polyscale.store.store import Store
 from polyscale.strategy.signal import decide
 from tests.pipeline.small import small
@@ -25,10 +28,9 @@ CONFIG = parse_config(small(), "small")
 def complete(tmp_path_factory):
     """A complete run, its folder and outcomes."""
     root = tmp_path_factory.mktemp("runs")
-    symbols, version = load_at_version(CONFIG, Store(root / "store"))
-    folder = start(CONFIG, symbols, version, root)
-    run, prepared = train(folder, CONFIG, symbols, Silent())
-    return run, evaluate(run, symbols, prepared, Silent()), root
+    job = begin(CONFIG, Store(root / "store"), root, Silent())
+    run = job.train(Silent())
+    return run, evaluate(run, job.symbols, job.prepared, Silent()), root
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def test_forecast_at_t_from_bars_up_to_t_is_that_of_the_whole_history(complete, 
     run, _, _ = complete
 
     def chain(bars):
-        forecast = run.predict(bars)
+        forecast = run.predict(bars, in_sample=True)
         positions = decide(forecast, CONFIG.strategy, CONFIG.backtest.round_trip_cost)
         return forecast.to_frame().with_columns(position=pl.Series(positions.target))
 
@@ -65,7 +67,7 @@ def test_the_chain_check_catches_a_peek(complete, sim_bars):
     def peeking(bars):
         shifted = bars.with_columns(pl.col("close").shift(-1).fill_null(strategy="forward"))
         high, low = pl.max_horizontal("high", "close"), pl.min_horizontal("low", "close")
-        return run.predict(shifted.with_columns(high=high, low=low)).to_frame()
+        return run.predict(shifted.with_columns(high=high, low=low), in_sample=True).to_frame()
 
     assert check(peeking, sim_bars, cuts=[3_000], relative=1e-5)
 
@@ -123,22 +125,126 @@ def test_an_unfinished_run_says_how_to_go_on(tmp_path):
         reproduce(folder, Store(tmp_path / "store"), Silent())
 
 
-def test_the_api_in_ten_lines(tmp_path, sim_bars):
-    path = tmp_path / "bars.parquet"
+@pytest.fixture(scope="module")
+def of_program(tmp_path_factory, sim_bars):
+    """A run fitted from Python on bars that were handed in."""
+    folder = tmp_path_factory.mktemp("api")
+    path = folder / "bars.parquet"
     sim_bars.rename({"close_time": "time"}).write_parquet(path)
     bars = polyscale.read_bars(path, "15m", label="close")
-    assert bars.equals(sim_bars)
-    config = CONFIG.model_copy(
-        update={"market": CONFIG.market.model_copy(update={"source": "store", "simulation": None})}
+    market = CONFIG.market.model_copy(update={"source": "store", "simulation": None})
+    return (
+        polyscale.fit(CONFIG.model_copy(update={"market": market}), {"SIM": bars}, runs=folder),
+        bars,
+        folder,
     )
-    run = polyscale.fit(config, {"SIM": bars}, runs=tmp_path)
+
+
+def test_the_api_forecasts_trades_and_judges_the_same_test(of_program):
+    run, bars, _ = of_program
     forecast = polyscale.load_run(run.folder.path).predict(bars)
-    result = polyscale.backtest(forecast, bars, "15m", config.strategy, config.backtest, funding=None)
     outcome = polyscale.evaluate(run, {"SIM": bars})[0]
-    assert result.n_trades >= 0
-    assert outcome.scorecard.horizons[0].num_origins > 0
+    result = polyscale.backtest(forecast, bars, "15m", run.config.strategy, run.config.backtest, funding=None)
+    assert np.array_equal(forecast.close_time, outcome.forecast.close_time)
+    assert result.equity_curve.equals(outcome.strategy.equity_curve)
+    assert result.n_trades > 5
+
+
+def test_a_program_run_cannot_be_reproduced_from_the_store(of_program, tmp_path):
+    run, bars, _ = of_program
+    polyscale.evaluate(run, {"SIM": bars})
     with pytest.raises(RunError, match="made from bars handed in by a program"):
         reproduce(run.folder, Store(tmp_path / "store"), Silent())
+
+
+def test_forecasts_are_out_of_sample_unless_asked_for(of_program):
+    run, bars, _ = of_program
+    end = np.datetime64(run.boundaries.validate_end, "ms")
+    assert run.predict(bars).close_time[0] > end
+    assert run.predict(bars, in_sample=True).close_time[0] < end
+    seen = bars.filter(pl.col("close_time").dt.epoch("ms") <= run.boundaries.validate_end)
+    with pytest.raises(HistoryError, match=r"needs bars after .* give later bars, or in_sample=True"):
+        run.predict(seen)
+
+
+def test_training_rows_cannot_be_judged_as_a_test(of_program):
+    run, bars, _ = of_program
+    metrics = run.folder.path / "metrics.json"
+    polyscale.evaluate(run, {"SIM": bars})
+    before = metrics.read_text()
+    seen = bars.filter(pl.col("close_time").dt.epoch("ms") <= run.boundaries.train_end)
+    with pytest.raises(
+        RunError, match="give the bars, native bars and funding that the run was trained from"
+    ):
+        polyscale.evaluate(run, {"SIM": seen})
+    assert metrics.read_text() == before
+
+
+def test_a_trained_run_is_taken_up_to_its_report(tmp_path):
+    job = begin(CONFIG, Store(tmp_path / "store"), tmp_path / "runs", Silent())
+    job.train(Silent())
+    again = resume(job.folder, Store(tmp_path / "store"), Silent())
+    evaluate(again.train(Silent()), again.symbols, again.prepared, Silent())
+    assert (job.folder.path / "report.html").is_file()
+    with pytest.raises(RunError, match="is complete; there is nothing to resume"):
+        resume(job.folder, Store(tmp_path / "store"), Silent())
+
+
+def test_a_config_that_was_changed_after_the_start_is_refused(tmp_path):
+    job = begin(CONFIG, Store(tmp_path / "store"), tmp_path, Silent())
+    path = job.folder.path / "config.yaml"
+    path.write_text(path.read_text().replace("d_model: 8", "d_model: 16"))
+    with pytest.raises(RunError, match="must be what the run was started with"):
+        resume(job.folder, Store(tmp_path / "store"), Silent())
+
+
+def test_stored_funding_that_does_not_cover_the_test_is_told_before_training(tmp_path, sim_bars):
+    market = next(line for line in small().splitlines() if line.startswith("market:"))
+    config = parse_config(small().replace(market, "market: {symbols: [SIM]}"), "x")
+    store, where = Store(tmp_path / "store"), config.market.markets()[0]
+    store.write_bars(where, config.data.base, sim_bars)
+    stamps = sim_bars.filter(pl.col("close_time").dt.epoch("ms") % 28_800_000 == 0).head(60)
+    store.write_funding(where, stamps.select(time="close_time", funding_rate=pl.lit(1e-4)))
+    with pytest.raises(
+        DataError, match=r"SIM: funding must have a stamp .* or set market.funding to assumed"
+    ):
+        begin(config, store, tmp_path / "runs", Silent())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_runs_shows_a_damaged_run_beside_the_others(complete):
+    run, _, root = complete
+    damaged = root / "damaged"
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
+    states = {row["run"]: row["state"] for row in runs_table(root)}
+    assert states == {run.folder.name: "complete", "damaged": "damaged"}
+
+
+def test_the_coarse_scales_of_a_run_can_have_native_history(tmp_path):
+    """Native bars lengthen the daily scale: fitted, forecast and reproduced through the store."""
+    whole = simulate_bars(CONFIG.market.simulation.model_copy(update={"days": 120}))
+    base = Timeframe(15)
+    native = resample(whole, base, Timeframe(1_440)).drop("coverage", "filled")
+    late = whole.tail(40 * 96)
+    lines = small().splitlines()
+    text = (
+        small()
+        .replace(lines[2], "market: {symbols: [SIM]}")
+        .replace("{timeframe: 1h, lookback: 8}", "{timeframe: 1d, lookback: 8, native_history: true}")
+    )
+    config = parse_config(text, "x")
+    store, market = Store(tmp_path / "store"), config.market.markets()[0]
+    store.write_bars(market, base, late)
+    store.write_bars(market, Timeframe(1_440), native)
+    job = begin(config, store, tmp_path / "runs", Silent())
+    assert job.prepared.panels[0].warm[1].sum() == 70
+    run = job.train(Silent())
+    evaluate(run, job.symbols, job.prepared, Silent())
+    assert reproduce(run.folder, store, Silent()).same
+    with pytest.raises(ConfigError, match="scale 1d has native_history"):
+        run.predict(late)
+    assert len(run.predict(late, {Timeframe(1_440): native})) > 100
 
 
 def test_bars_of_another_symbol_are_refused(sim_bars):
@@ -154,10 +260,9 @@ def test_a_symbol_that_the_store_does_not_hold_is_named(tmp_path):
 
 def test_too_short_a_history_says_bars_needed_and_found(tmp_path):
     config = parse_config(small(days=9), "x")
-    symbols, version = load_at_version(config, Store(tmp_path / "store"))
-    folder = start(config, symbols, version, tmp_path)
     with pytest.raises(HistoryError, match=r"needs about 1,264 bars of 15m .* found 864"):
-        train(folder, config, symbols, Silent())
+        begin(config, Store(tmp_path / "store"), tmp_path, Silent())
+    assert list(tmp_path.iterdir()) == []  # nothing is begun that cannot be trained
 
 
 def test_flatten_names_every_figure():

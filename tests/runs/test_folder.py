@@ -48,8 +48,31 @@ def test_a_newer_or_damaged_run_is_refused(tmp_path, content, words):
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"must hold run.json, found none; `polyscale runs`"):
         find_run(tmp_path, "nope")
-    with pytest.raises(RunError, match="holds no runs"):
+    with pytest.raises(RunError, match="holds no run that is"):
         find_run(tmp_path, "last")
+
+
+def test_last_passes_over_runs_that_have_not_come_so_far_or_are_damaged(tmp_path):
+    complete, cut_off, damaged = (make(tmp_path) for _ in range(3))
+    complete.set_state(State.COMPLETE)
+    (damaged.path / "run.json").write_text("{")
+    assert find_run(tmp_path, "last", (State.COMPLETE,)).path == complete.path
+    assert find_run(tmp_path, "last", (State.TRAINING,)).path == cut_off.path
+
+
+def test_an_unknown_state_is_damage(tmp_path):
+    folder = make(tmp_path)
+    folder.write_json("run.json", {"format": 1, "state": "?"})
+    with pytest.raises(
+        RunError, match=r"state must be one of \['training', 'trained', 'complete'\], got '\?'"
+    ):
+        _ = folder.state
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="runs need a folder that can be written"):
+        make(tmp_path / "file")
 
 
 def test_broken_json_and_missing_files_are_named(tmp_path):

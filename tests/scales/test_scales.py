@@ -102,19 +102,50 @@ def test_align_takes_the_last_row_that_has_closed():
 
 def test_native_history_lengthens_a_scale_where_the_overlap_agrees(bars):
     recent = bars.filter(pl.col("close_time") > bars["close_time"][0] + timedelta(days=20))
-    native = resample(bars, Timeframe(15), D1).drop("coverage")
-    joined = prepend_native(resample(recent, Timeframe(15), D1), native)
+    native = resample(bars, Timeframe(15), D1).drop("coverage", "filled")
+    joined = prepend_native(resample(recent, Timeframe(15), D1), native, D1)
     assert joined.height > resample(recent, Timeframe(15), D1).height + 15
     assert joined["close"].to_list()[:-1] == native["close"].to_list()[: joined.height - 1]
 
 
 def test_native_history_of_another_market_is_refused(bars):
-    native = resample(bars, Timeframe(15), D1).drop("coverage")
+    native = resample(bars, Timeframe(15), D1).drop("coverage", "filled")
     other = native.with_columns(pl.col("high") * 1.001)
     with pytest.raises(DataError, match="high differs in"):
-        prepend_native(resample(bars, Timeframe(15), D1), other)
-    with pytest.raises(DataError, match="found 0"):
+        prepend_native(resample(bars, Timeframe(15), D1), other, D1)
+    with pytest.raises(DataError, match=r"native history of 1d needs >= 3 .* found 0: stored .* resampled"):
         prepend_native(
             resample(bars, Timeframe(15), D1),
             native.with_columns(pl.col("close_time") - pl.duration(days=90)),
+            D1,
         )
+
+
+def test_bars_that_were_filled_in_are_no_evidence_against_native_history(bars):
+    """A missing base bar makes its day differ from the native one; the other days still prove the market."""
+    holed = without(bars, 2_000, 1)
+    native = {D1: resample(bars, Timeframe(15), D1).drop("coverage", "filled")}
+    wanted = [
+        ScaleSettings(timeframe="15m", lookback=3),
+        ScaleSettings(timeframe="1d", lookback=3, native_history=True),
+    ]
+    assert build_scales(holed, Timeframe(15), wanted, 3, native)[1].bars.height == bars.height // 96
+
+
+def test_native_history_that_is_configured_and_absent_is_told(bars):
+    wanted = [
+        ScaleSettings(timeframe="15m", lookback=3),
+        ScaleSettings(timeframe="1d", lookback=3, native_history=True),
+    ]
+    with pytest.raises(ConfigError, match=r"scale 1d has native_history and needs native bars"):
+        build_scales(bars, Timeframe(15), wanted, 3)
+
+
+@pytest.mark.parametrize("kept", [1_000, 1_990, 2_010, 2_020, 2_100])
+def test_no_scale_knows_its_future_across_a_long_hole(bars, kept):
+    holed = without(bars, 2_000, 20)
+    wanted = [ScaleSettings(timeframe=t, lookback=3) for t in ("15m", "1h", "4h")]
+    prefix = build_scales(holed.head(kept), Timeframe(15), wanted, 2)
+    for part, whole in zip(prefix, build_scales(holed, Timeframe(15), wanted, 2), strict=True):
+        known = whole.bars.filter(pl.col("close_time") <= holed["close_time"][kept - 1])
+        assert part.bars.equals(known)

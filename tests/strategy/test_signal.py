@@ -128,3 +128,18 @@ def test_what_is_refused():
     forecast.close_time[1] = forecast.close_time[0]
     with pytest.raises(DataError, match="must rise, broken in row 1"):
         decide(forecast, rules(), 0)
+
+
+def test_a_position_is_closed_on_time_where_a_gap_leaves_no_forecast():
+    forecast = forecast_of([0.7, 0.5], [0.01, 0.0])
+    hours = forecast.close_time[0] + np.arange(9) * np.timedelta64(15, "m")
+    late = forecast.at(np.array([0]))  # the next forecast never comes
+    positions = decide(late, rules(), 0.001, hours)
+    assert positions.target.tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert np.array_equal(positions.close_time, hours)
+
+
+def test_closes_that_lack_a_forecasts_own_are_refused():
+    forecast = forecast_of([0.7, 0.5], [0.01, 0.0])
+    with pytest.raises(DataError, match=r"1 of 2 are not there, first 2025-01-01T00:30"):
+        decide(forecast, rules(), 0.001, forecast.close_time[:1])

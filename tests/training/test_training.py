@@ -97,7 +97,7 @@ def test_a_training_that_was_cut_off_resumes_to_the_same_weights(prepared, tmp_p
 
 def test_resume_without_a_checkpoint_says_so(prepared, tmp_path):
     train, validate = parts_of(prepared)
-    with pytest.raises(RunError, match="no checkpoint to resume from; train without --resume"):
+    with pytest.raises(RunError, match=r"resuming needs best.ckpt, found none; train again with --config"):
         fit(train, validate, prepared[2].spec, SETTINGS, 1, tmp_path, resume=True)
 
 
@@ -213,6 +213,33 @@ def test_a_checkpoint_gives_back_what_it_was_given(tmp_path):
     assert again[7][:4] == value[7][:4]
     assert again[7][4][1]["b"].equal(torch.eye(2))
     assert {path.name for path in (tmp_path / "c.ckpt").iterdir()} == {"tensors.safetensors", "state.json"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "tensors.safetensors").write_bytes(b"12345678"),
+        lambda folder: (folder / "state.json").write_text('{"dict": [["a", {"tensor": "none"}]]}'),
+        lambda folder: (folder / "state.json").write_text("{"),
+        lambda folder: (folder / "state.json").unlink(),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_with_the_remedy(tmp_path, damage):
+    PlainCheckpointIO().save_checkpoint({"a": torch.ones(2)}, tmp_path / "c.ckpt")
+    damage(tmp_path / "c.ckpt")
+    with pytest.raises(
+        RunError, match=r"c.ckpt: a checkpoint must be readable, got .* train again with --config"
+    ):
+        PlainCheckpointIO().load_checkpoint(tmp_path / "c.ckpt")
+
+
+def test_training_leaves_the_callers_threads_and_draws_alone(prepared, tmp_path):
+    train, validate = parts_of(prepared)
+    torch.manual_seed(5)
+    expected, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    fit(train, validate, prepared[2].spec, SETTINGS.model_copy(update={"epochs": 1}), 1, tmp_path)
+    assert torch.random.get_rng_state().equal(expected)
+    assert torch.get_num_threads() == threads
 
 
 def test_a_kill_between_the_two_moves_leaves_the_old_checkpoint(tmp_path):

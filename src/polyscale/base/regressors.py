@@ -18,6 +18,7 @@ from polyscale.targets.targets import log_close
 
 Floats = NDArray[np.float64]
 SPANS: Final = tuple(Timeframe.parse(text) for text in ("1h", "4h", "1d", "7d"))
+MIN_SHARE: Final = 0.9  # of a span's bars; a hole of hours silences a day of forecasts, not a week
 _DAY_HARMONICS: Final = 3
 _WEEK_HARMONICS: Final = 2
 _WEEK_MS: Final = 7 * DAY_MS
@@ -30,7 +31,7 @@ def har_regressors(bars: pl.DataFrame, base: Timeframe) -> Floats:
     A span shorter than a base bar is taken as one bar; spans that become equal are given once.
     """
     squared = squared_returns(log_close(bars))
-    return np.log(np.column_stack([trailing_mean(squared, n) for n in span_bars(base)]))
+    return np.log(np.column_stack([trailing_mean(squared, n, MIN_SHARE) for n in span_bars(base)]))
 
 
 def base_regressors(bars: pl.DataFrame, base: Timeframe) -> Floats:
@@ -38,7 +39,7 @@ def base_regressors(bars: pl.DataFrame, base: Timeframe) -> Floats:
     ranges = (
         np.log((bars["high"] / bars["low"]).fill_null(np.nan).to_numpy()) ** 2 / _PARKINSON + VARIANCE_FLOOR
     )
-    parkinson = np.log(np.column_stack([trailing_mean(ranges, n) for n in span_bars(base)]))
+    parkinson = np.log(np.column_stack([trailing_mean(ranges, n, MIN_SHARE) for n in span_bars(base)]))
     time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
     return np.column_stack([har_regressors(bars, base), parkinson, season(time_ms)])
 

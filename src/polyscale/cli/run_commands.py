@@ -14,13 +14,14 @@ from polyscale.market.errors import ConfigError
 if TYPE_CHECKING:
     from polyscale.cli.console import Watch
     from polyscale.config.run_config import RunConfig
-    from polyscale.pipeline.learn import Prepared
-    from polyscale.pipeline.load import SymbolBars
-    from polyscale.pipeline.run import Run
-    from polyscale.runs.folder import RunFolder
+    from polyscale.pipeline.job import Job
+    from polyscale.runs.folder import State
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="YAML file; see configs/.")]
-SeedOption = Annotated[int | None, typer.Option(help="Instead of the config's seed.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; see configs/.")]
+ResumeOption = Annotated[
+    str | None, typer.Option(help="Go on with a run that was cut off: its id, or 'last'.")
+]
+SeedOption = Annotated[int | None, typer.Option(min=0, help="Instead of the config's seed.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,14 +38,21 @@ def register(app: typer.Typer) -> None:
 
 
 def run_all(
-    config: ConfigOption,
+    config: ConfigOption = None,
+    resume: ResumeOption = None,
     seed: SeedOption = None,
     store: StoreOption = STORE,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
     """Train, forecast, backtest, evaluate and write the report: the main job."""
-    _run(_read(config, seed), store, runs, as_json=as_json)
+    from polyscale.cli import console
+
+    began = time.monotonic()
+    with console.Watch() as watch:
+        job = _job(config, resume, seed, store, runs, watch)
+        told, symbols = _run(job, watch)
+    _tell(told, symbols, time.monotonic() - began, as_json=as_json)
 
 
 def demo(
@@ -58,14 +66,18 @@ def demo(
         console.out.print(
             "The market of this demo is [bold]simulated[/bold]: its profits are not to be had anywhere."
         )
-    _run(_read(preset("demo"), seed), store, runs, as_json=as_json)
+    from polyscale.pipeline.job import begin
+    from polyscale.store.store import Store
+
+    began = time.monotonic()
+    with console.Watch() as watch:
+        told, symbols = _run(begin(_read(preset("demo"), seed), Store(store), runs, watch), watch)
+    _tell(told, symbols, time.monotonic() - began, as_json=as_json)
 
 
 def train(
-    resume: Annotated[
-        str | None, typer.Option(help="Go on with a run whose training was cut off: id or 'last'.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; see configs/.")] = None,
+    config: ConfigOption = None,
+    resume: ResumeOption = None,
     seed: SeedOption = None,
     store: StoreOption = STORE,
     runs: RunsOption = RUNS,
@@ -74,19 +86,8 @@ def train(
     """Train a model and keep it in a run folder."""
     from polyscale.cli import console
 
-    if (resume is None) == (config is None):
-        raise ConfigError(
-            "train needs either --config FILE or --resume RUN, got "
-            + ("neither" if resume is None else "both")
-        )
     with console.Watch() as watch:
-        if config is not None:
-            settings = _read(config, seed)
-            folder, symbols = _start(settings, store, runs, watch)
-        else:
-            assert resume is not None
-            folder, settings, symbols = _resumed(resume, store, runs)
-        run, _ = _train(folder, settings, symbols, watch, resume=resume is not None)
+        run = _job(config, resume, seed, store, runs, watch).train(watch)
     if as_json:
         console.print_json({"run": str(run.folder.path)})
     else:
@@ -101,21 +102,19 @@ def predict(
 ) -> None:
     """Forecast with the newest stored bars, from the end of validation on, and show the newest forecast."""
     from polyscale.cli import console, show
-    from polyscale.pipeline.judge import forecast_panel
     from polyscale.pipeline.load import load_symbols
-    from polyscale.pipeline.run import after_validation, keep_forecast, load_run, newest
+    from polyscale.pipeline.run import keep_forecast, load_run, newest
     from polyscale.pipeline.tell import forecast_rows
     from polyscale.runs.folder import find_run
     from polyscale.store.store import Store
 
-    trained = load_run(find_run(runs, run).path)
+    trained = load_run(find_run(runs, run, _usable_states()).path)
     shown: list[dict[str, Any]] = []
-    for item, panel, origins in after_validation(trained, load_symbols(trained.config, Store(store))):
-        forecast = forecast_panel(trained.model, panel, origins)
+    for item in load_symbols(trained.config, Store(store)):
+        forecast = trained.predict(item.bars, item.native)
         path = keep_forecast(trained.folder, item.symbol, forecast, "predictions")
-        shown.append(
-            {"symbol": item.symbol, "forecasts": str(path), "newest": forecast_rows(newest(forecast))}
-        )
+        rows = forecast_rows(newest(forecast))
+        shown.append({"symbol": item.symbol, "forecasts": str(path), "newest": rows})
     if as_json:
         console.print_json(shown)
         return
@@ -131,12 +130,12 @@ def backtest(
 ) -> None:
     """Trade a run's forecasts of the test again, with its strategy and costs, and show the measures."""
     from polyscale.cli import console, show
-    from polyscale.pipeline.reproduce import same_bars
+    from polyscale.pipeline.load import same_bars
     from polyscale.pipeline.run import load_run, trade_again
     from polyscale.runs.folder import find_run
     from polyscale.store.store import Store
 
-    trained = load_run(find_run(runs, run).path)
+    trained = load_run(find_run(runs, run, _usable_states()).path)
     results = trade_again(trained, same_bars(trained.folder, trained.config, Store(store)))
     if as_json:
         console.print_json(results)
@@ -168,10 +167,10 @@ def reproduce_run(
     """Make a run again from its folder; exit status 0 only if every figure is the same to the last digit."""
     from polyscale.cli import console, show
     from polyscale.pipeline.reproduce import reproduce
-    from polyscale.runs.folder import find_run
+    from polyscale.runs.folder import State, find_run
     from polyscale.store.store import Store
 
-    folder = find_run(runs, run)
+    folder = find_run(runs, run, (State.COMPLETE,))
     with console.Watch() as watch:
         outcome = reproduce(folder, Store(store), watch)
     if as_json:
@@ -188,23 +187,41 @@ def reproduce_run(
         raise typer.Exit(1)
 
 
-def _run(config: RunConfig, store: Path, runs: Path, *, as_json: bool) -> None:
-    from polyscale.cli import console, show
+def _job(
+    config: Path | None, resume: str | None, seed: int | None, store: Path, runs: Path, watch: Watch
+) -> Job:
+    """Begin a run of a config, or take up one that was cut off."""
+    from polyscale.pipeline.job import begin
+    from polyscale.pipeline.job import resume as take_up
+    from polyscale.runs.folder import State, find_run
+    from polyscale.store.store import Store
+
+    if config is not None and resume is None:
+        return begin(_read(config, seed), Store(store), runs, watch)
+    if resume is not None and config is None:
+        return take_up(find_run(runs, resume, (State.TRAINING, State.TRAINED)), Store(store), watch)
+    found = "neither" if config is None else "both"
+    raise ConfigError(f"either --config FILE or --resume RUN must be given, got {found}")
+
+
+def _run(job: Job, watch: Watch) -> tuple[dict[str, Any], list[str]]:
+    """Train and judge; the summary, and the symbols that were judged."""
     from polyscale.pipeline.run import evaluate
     from polyscale.pipeline.tell import summary
 
-    began = time.monotonic()
-    with console.Watch() as watch:
-        folder, symbols = _start(config, store, runs, watch)
-        run, prepared = _train(folder, config, symbols, watch)
-        outcomes = evaluate(run, symbols, prepared, watch)
-    told = summary(folder, outcomes)
+    outcomes = evaluate(job.train(watch), job.symbols, job.prepared, watch)
+    return summary(job.folder, outcomes), [outcome.symbol for outcome in outcomes]
+
+
+def _tell(told: dict[str, Any], symbols: list[str], seconds: float, *, as_json: bool) -> None:
+    from polyscale.cli import console, show
+
     if as_json:
         console.print_json(told)
         return
-    for outcome in outcomes:
-        show.show_outcome(told["symbols"][outcome.symbol], outcome.symbol)
-    console.out.print(f"report: {told['report']}   ({time.monotonic() - began:.0f} s)", highlight=False)
+    for symbol in symbols:
+        show.show_outcome(told["symbols"][symbol], symbol)
+    console.out.print(f"report: {told['report']}   ({seconds:.0f} s)", highlight=False)
 
 
 def _read(path: Path, seed: int | None) -> RunConfig:
@@ -214,33 +231,8 @@ def _read(path: Path, seed: int | None) -> RunConfig:
     return config if seed is None else config.model_copy(update={"seed": seed})
 
 
-def _start(config: RunConfig, store: Path, runs: Path, watch: Watch) -> tuple[RunFolder, list[SymbolBars]]:
-    from polyscale.pipeline.load import load_at_version
-    from polyscale.pipeline.run import start
-    from polyscale.store.store import Store
+def _usable_states() -> tuple[State, ...]:
+    """States of a run with a model; what 'last' looks for."""
+    from polyscale.runs.folder import State
 
-    watch.stage("simulating the market" if config.market.simulation else "reading bars")
-    symbols, version = load_at_version(config, Store(store))
-    return start(config, symbols, version, runs), symbols
-
-
-def _resumed(name: str, store: Path, runs: Path) -> tuple[RunFolder, RunConfig, list[SymbolBars]]:
-    from polyscale.market.errors import RunError
-    from polyscale.pipeline.reproduce import same_bars
-    from polyscale.pipeline.run import read_run_config
-    from polyscale.runs.folder import State, find_run
-    from polyscale.store.store import Store
-
-    folder = find_run(runs, name)
-    if folder.state is not State.TRAINING:
-        raise RunError(f"{folder.path}: its training has ended; there is nothing to resume")
-    config = read_run_config(folder)
-    return folder, config, same_bars(folder, config, Store(store))
-
-
-def _train(
-    folder: RunFolder, config: RunConfig, symbols: list[SymbolBars], watch: Watch, *, resume: bool = False
-) -> tuple[Run, Prepared]:
-    from polyscale.pipeline.run import train as train_run
-
-    return train_run(folder, config, symbols, watch, resume=resume)
+    return State.TRAINED, State.COMPLETE

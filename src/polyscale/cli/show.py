@@ -16,10 +16,10 @@ def show_outcome(told: dict[str, Any], symbol: str) -> None:
         [
             horizon,
             *(
-                console.number(row["qlike"][name]) + f" [{row['low'][name]:.3f}, {row['high'][name]:.3f}]"
+                f"{console.number(row['qlike'].get(name))} {_ends(row, name)}"
                 for name in ("network", "base", "log-HAR")
             ),
-            console.number(row["qlike"]["last value"]),
+            console.number(row["qlike"].get("last value")),
             console.number(row["ratio"]),
             str(row["num_independent"]),
         ]
@@ -71,6 +71,12 @@ def show_reproduction(name: str, outcome: Reproduction) -> None:
     title = f"{name}: {len(outcome.differences)} of {outcome.num_figures} figures differ"
     rows = [[figure, repr(then), repr(now)] for figure, then, now in outcome.differences[:20]]
     console.table(title, ["figure", "then", "now"], rows)
+
+
+def _ends(row: dict[str, Any], name: str) -> str:
+    """An interval for a cell; too few labels give none."""
+    low, high = row["low"].get(name), row["high"].get(name)
+    return "[no interval]" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
 
 
 def _measure(value: object) -> str:

@@ -6,6 +6,7 @@ Only pipeline, live, replay and the command see it; every stage gets its own par
 from __future__ import annotations
 
 import difflib
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,13 @@ from polyscale.strategy.settings import StrategySettings
 from polyscale.training.settings import TrainingSettings
 
 
+class Funding(StrEnum):
+    """Which funding rates the backtest charges."""
+
+    STORED = "stored"  # the store's, where it holds any of the symbol; else the assumed rate
+    ASSUMED = "assumed"  # backtest.assumed_funding_8h, against either side
+
+
 class MarketSettings(Settings):
     """Whose bars: of the store, or simulated."""
 
@@ -32,12 +40,16 @@ class MarketSettings(Settings):
     venue: str = "bybit"
     category: str = "linear"
     symbols: tuple[str, ...] = Field(("BTCUSDT",), min_length=1)
+    funding: Funding = Funding.STORED
     simulation: SimulationSettings | None = Field(None, description="only with source: simulated")
 
     @model_validator(mode="after")
     def _simulation_belongs_to_source(self) -> MarketSettings:
         if (self.source == "simulated") != (self.simulation is not None):
             raise ValueError("simulation must be given with source: simulated, and only then")
+        twice = sorted({symbol for symbol in self.symbols if self.symbols.count(symbol) > 1})
+        if twice:
+            raise ValueError(f"symbols must not repeat, got {twice} more than once")
         return self
 
     def markets(self) -> list[Market]:
@@ -78,6 +90,11 @@ class RunConfig(Settings):
             raise ValueError(
                 f"market.simulation.timeframe must be the base timeframe {self.data.base}, "
                 f"got {simulation.timeframe}"
+            )
+        if not self.data.base.divides(self.evaluation.every):
+            raise ValueError(
+                f"evaluation.every must be a whole multiple of the base timeframe {self.data.base}, "
+                f"got {self.evaluation.every}"
             )
         if list(self.levels) != sorted(set(self.levels)) or 0.5 not in self.levels:
             raise ValueError(f"levels must rise, differ and hold 0.5, got {self.levels}")

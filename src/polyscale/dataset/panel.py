@@ -6,6 +6,7 @@ origin's inputs, the base forecast and the labels. Windows are never made: a sam
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from polyscale.targets.targets import Targets, make_targets
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,7 @@ def build_panel(
         targets=targets,
     )
     _check_history(panel, settings, feature_set)
+    _log_masked(panel)
     return panel
 
 
@@ -126,6 +129,19 @@ def _volatility_state(
     return np.column_stack([har_regressors(grid, base) - day, base_log_variance - day])
 
 
+def _log_masked(panel: Panel) -> None:
+    """Say how many bars have no forecast though forecasts had begun: a gap lies in their inputs."""
+    first = int(panel.usable.argmax())
+    masked = int((panel.traded & ~panel.usable)[first:].sum())
+    if masked:
+        logger.warning(
+            "%s: %d of %d bars have no forecast, for a gap lies in their inputs",
+            panel.symbol,
+            masked,
+            int(panel.traded[first:].sum()),
+        )
+
+
 def _check_history(panel: Panel, settings: DataSettings, feature_set: FeatureSet) -> None:
     if panel.usable.any():
         return
@@ -133,9 +149,13 @@ def _check_history(panel: Panel, settings: DataSettings, feature_set: FeatureSet
     day = DAY_MS // settings.base.ms
     fitted = settings.base.bars_in(Timeframe(7 * 1_440)) + settings.base_forecast.min_days * day
     needed = max(feature_set.warm_up, fitted + settings.base.bars_in(longest) + day)
+    found, missing = int(panel.traded.sum()), int((~panel.traded).sum())
+    holes = (
+        f", and {missing:,} missing between them (`polyscale bars --gaps {panel.symbol}`)" if missing else ""
+    )
     raise HistoryError(
-        f"{panel.symbol}: a first forecast needs about {needed:,} bars of {settings.base} without long gaps "
+        f"{panel.symbol}: a first forecast needs about {needed:,} bars of {settings.base} with few holes "
         f"(7 days of the longest span, {settings.base_forecast.min_days} days to fit the base forecast, "
-        f"{longest} until their labels are known), found {panel.bars['close'].count():,}; "
-        "import more history, or lower data.base_forecast.min_days"
+        f"{longest} until their labels are known), found {found:,}{holes}; "
+        "import more or better history, or lower data.base_forecast.min_days"
     )

@@ -73,8 +73,8 @@ def _summary(scorecard: Scorecard, edges: dict[str, bool]) -> str:
         parts.append(f"an edge in {kind} at {', '.join(shown)}" if shown else f"no edge in {kind}")
     return (
         f"The test shows {parts[0]} and {parts[1]}. A claim needs {scorecard.min_independent} independent "
-        f"labels and an interval clear of zero at {100 * scorecard.adjusted_confidence:.1f} %, so that the "
-        f"claims at all {len(scorecard.horizons)} horizons hold together at "
+        f"labels and an interval clear of zero at {100 * scorecard.adjusted_confidence:.1f} %, so that "
+        f"the claims of one kind hold together at all {len(scorecard.horizons)} horizons at "
         f"{100 * scorecard.confidence:.0f} %; the intervals below are those."
     )
 

@@ -20,11 +20,25 @@ def squared_returns(log_close: Floats) -> Floats:
     return np.diff(log_close, prepend=np.nan) ** 2 + VARIANCE_FLOOR
 
 
-def trailing_mean(values: Floats, bars: int) -> Floats:
-    """Mean of the last ``bars`` values at every row [T], NaN unless all are there.
+def trailing_mean(values: Floats, bars: int, min_share: float = 1.0) -> Floats:
+    """Mean of the last ``bars`` values at every row [T], NaN unless enough of them are there.
 
-    Sums over 2n rows are two sums over n rows, so that it takes log2(bars) passes.
+    Parameters
+    ----------
+    min_share
+        Of the values that must not be NaN; the mean is that of those that are there.
     """
+    if min_share == 1.0:
+        return _trailing_sum(values, bars) / bars
+    known = ~np.isnan(values)
+    count = _trailing_sum(known.astype(np.float64), bars)
+    total = _trailing_sum(np.where(known, values, 0.0), bars)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count >= min_share * bars, total / count, np.nan)
+
+
+def _trailing_sum(values: Floats, bars: int) -> Floats:
+    """Sum of the last ``bars`` rows; sums over 2n rows are two sums over n rows: log2(bars) passes."""
     total, covered = np.zeros_like(values), 0
     block, size = values, 1
     while size <= bars:
@@ -33,7 +47,7 @@ def trailing_mean(values: Floats, bars: int) -> Floats:
             covered += size
         block = block + lag(block, size)
         size *= 2
-    return total / bars
+    return total
 
 
 def lag(values: Floats, bars: int) -> Floats:

@@ -21,8 +21,8 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.judge import bars_of_test
 from polyscale.pipeline.learn import prepare
-from polyscale.pipeline.load import SymbolBars, given_symbols, load_at_version
-from polyscale.pipeline.run import Observer, Run, Silent, start, train
+from polyscale.pipeline.load import SymbolBars, check_same, given_symbols, load_at_version, same_bars
+from polyscale.pipeline.run import Observer, Run, Silent, again, start, train
 from polyscale.pipeline.run import evaluate as evaluate_run
 from polyscale.pipeline.run import load_run as open_run
 from polyscale.report.page import SymbolReport
@@ -31,6 +31,7 @@ from polyscale.strategy.settings import StrategySettings
 from polyscale.strategy.signal import decide
 
 Bars = Mapping[str, pl.DataFrame]
+NativeBars = Mapping[str, Mapping[str, pl.DataFrame]]
 
 
 def read_bars(path: str | Path, timeframe: str, label: Literal["open", "close"]) -> pl.DataFrame:
@@ -60,11 +61,17 @@ def fit(
     config: RunConfig | str | Path,
     bars: Bars | None = None,
     *,
+    native: NativeBars | None = None,
     store: str | Path = "store",
     runs: str | Path = "runs",
     observer: Observer | None = None,
 ) -> Run:
     """Train a config on bars by symbol, or on what the store (or the config's simulation) gives.
+
+    Parameters
+    ----------
+    native
+        Bars of coarser timeframes by symbol and timeframe, for scales with ``native_history``.
 
     Returns
     -------
@@ -77,9 +84,10 @@ def fit(
         Each names what was needed and what was found.
     """
     settings = _config(config)
-    symbols, version = _symbols(settings, bars, store)
+    symbols, version = _symbols(settings, bars, native, store)
+    prepared = prepare(settings, symbols)
     folder = start(settings, symbols, version, Path(runs))
-    return train(folder, settings, symbols, observer or Silent())[0]
+    return train(folder, settings, prepared, observer or Silent())
 
 
 def load_run(path: str | Path) -> Run:
@@ -110,14 +118,34 @@ def backtest(
     funding
         Stored rates, or None to charge ``costs.assumed_funding_8h`` against either side.
     """
-    positions = decide(forecast, strategy, costs.round_trip_cost)
-    return run_backtest(bars_of_test(bars, forecast), Timeframe.parse(timeframe), positions, costs, funding)
+    spanned = bars_of_test(bars, forecast)
+    closes = spanned["close_time"].dt.replace_time_zone(None).to_numpy()
+    positions = decide(forecast, strategy, costs.round_trip_cost, closes)
+    return run_backtest(spanned, Timeframe.parse(timeframe), positions, costs, funding)
 
 
-def evaluate(run: Run, bars: Bars | None = None, *, store: str | Path = "store") -> list[SymbolReport]:
-    """Judge a run's test beside the baselines and in money; writes metrics.json and report.html."""
-    symbols, _ = _symbols(run.config, bars, store)
-    return evaluate_run(run, symbols, prepare(run.config, symbols), Silent())
+def evaluate(
+    run: Run,
+    bars: Bars | None = None,
+    *,
+    native: NativeBars | None = None,
+    store: str | Path = "store",
+) -> list[SymbolReport]:
+    """Judge a run's test beside the baselines and in money; writes metrics.json and report.html.
+
+    The test is the run's own: the bars must be those that it was trained from, and its parts are kept.
+
+    Raises
+    ------
+    RunError
+        If the bars are others.
+    """
+    if bars is None:
+        symbols = same_bars(run.folder, run.config, Store(store))
+    else:
+        symbols = given_symbols(bars, run.config, native)
+        check_same(run.folder, symbols)
+    return evaluate_run(run, symbols, again(run, symbols), Silent())
 
 
 def _config(config: RunConfig | str | Path) -> RunConfig:
@@ -125,9 +153,9 @@ def _config(config: RunConfig | str | Path) -> RunConfig:
 
 
 def _symbols(
-    config: RunConfig, bars: Bars | None, store: str | Path
+    config: RunConfig, bars: Bars | None, native: NativeBars | None, store: str | Path
 ) -> tuple[list[SymbolBars], DataVersion | None]:
     """The bars, and the version of the store that they came from."""
     if bars is not None:
-        return given_symbols(bars, config), None
+        return given_symbols(bars, config, native), None
     return load_at_version(config, Store(store))

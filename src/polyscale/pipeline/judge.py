@@ -7,12 +7,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from polyscale.backtesting.engine import buy_and_hold, run_backtest
+from polyscale.backtesting.funding import funding_rates
 from polyscale.backtesting.result import BacktestResult
 from polyscale.base.forecasts import last_value, log_har
 from polyscale.config.run_config import RunConfig
 from polyscale.dataset.panel import Panel
 from polyscale.evaluation.scorecard import Scorecard, score
 from polyscale.forecast.predict import predict
+from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.pipeline.load import SymbolBars
 from polyscale.report.page import SymbolReport
@@ -38,11 +40,27 @@ def judge(config: RunConfig, model: Model, panel: Panel, origins: Bools, item: S
     return SymbolReport(item.symbol, bars, forecast, scorecard, strategy, hold)
 
 
+def check_tradable(config: RunConfig, item: SymbolBars, panel: Panel, origins: Bools) -> None:
+    """Raise `DataError` if stored funding does not cover the test: better before training than after it."""
+    first, last = panel.time_ms[origins][[0, -1]]
+    close_ms = item.bars["close_time"].dt.epoch("ms").to_numpy()
+    open_ms = close_ms[(close_ms >= first) & (close_ms <= last)] - config.data.base.ms
+    if item.funding is None or len(open_ms) < 2:
+        return
+    try:
+        funding_rates(item.funding, open_ms, config.backtest.assumed_funding_8h)
+    except DataError as error:
+        raise DataError(
+            f"{item.symbol}: {error}; import the missing rates, or set market.funding to assumed"
+        ) from error
+
+
 def trade(
     config: RunConfig, forecast: Forecast, bars: pl.DataFrame, funding: pl.DataFrame | None
 ) -> tuple[BacktestResult, BacktestResult]:
     """The strategy's backtest and buy-and-hold's, on the same bars and at the same costs."""
-    positions = decide(forecast, config.strategy, config.backtest.round_trip_cost)
+    closes = bars["close_time"].dt.replace_time_zone(None).to_numpy()
+    positions = decide(forecast, config.strategy, config.backtest.round_trip_cost, closes)
     base = config.data.base
     return (
         run_backtest(bars, base, positions, config.backtest, funding),
@@ -57,20 +75,18 @@ def judge_forecast(
     every, base = config.evaluation.every, config.data.base
     judged = panel.time_ms[origins] % every.ms == every.offset_ms % every.ms
     rows = np.flatnonzero(origins)[judged]
-    log_variance = panel.targets.log_variance[rows]
     baselines = {
         "base": panel.base[rows],
         "log-HAR": log_har(panel.bars, base, panel.targets, config.data.base_forecast)[rows],
         "last value": last_value(panel.bars, panel.targets)[rows],
     }
-    unknown = ~np.all([np.isfinite(values) for values in baselines.values()], axis=0)
     kept = forecast.at(judged)
     base_quantiles = model.network.heads.base_quantiles.double().numpy()
     return score(
         kept,
-        np.where(unknown, np.nan, log_variance),
-        np.where(unknown, np.nan, panel.targets.log_return[rows]),
-        {name: np.where(unknown, 0.0, values) for name, values in baselines.items()},
+        panel.targets.log_variance[rows],
+        panel.targets.log_return[rows],
+        baselines,
         base_quantiles * kept.base_volatility[..., None],
         bars_per_horizon=panel.targets.bars_ahead,
         step_bars=base.bars_in(every),

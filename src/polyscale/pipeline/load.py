@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from polyscale.config.run_config import RunConfig
-from polyscale.market.bars import Market, check_bars
-from polyscale.market.errors import ConfigError, NotStoredError
+from polyscale.config.run_config import Funding, RunConfig
+from polyscale.market.bars import TIME, Market, check_bars
+from polyscale.market.errors import ConfigError, NotStoredError, RunError
 from polyscale.market.simulate import simulate_bars
 from polyscale.market.timeframe import Timeframe
+from polyscale.runs.folder import RunFolder
 from polyscale.store.store import DataVersion, Store
 
 
@@ -62,18 +63,68 @@ def load_at_version(config: RunConfig, store: Store) -> tuple[list[SymbolBars], 
     return load_symbols(config, store, version), version
 
 
-def given_symbols(bars: Mapping[str, pl.DataFrame], config: RunConfig) -> list[SymbolBars]:
-    """Take bars that the caller hands in, one frame per symbol of the config."""
+def given_symbols(
+    bars: Mapping[str, pl.DataFrame],
+    config: RunConfig,
+    native: Mapping[str, Mapping[str, pl.DataFrame]] | None = None,
+) -> list[SymbolBars]:
+    """Take bars that the caller hands in: one frame per symbol of the config, native ones by timeframe."""
     if set(bars) != set(config.market.symbols):
         raise ConfigError(
             f"bars must be given for the config's symbols {list(config.market.symbols)}, got {list(bars)}"
         )
-    return [SymbolBars(m, check_bars(bars[m.symbol], config.data.base)) for m in config.market.markets()]
+    return [
+        SymbolBars(
+            market,
+            check_bars(bars[market.symbol], config.data.base),
+            {
+                Timeframe.parse(name): check_bars(frame, Timeframe.parse(name))
+                for name, frame in (native or {}).get(market.symbol, {}).items()
+            },
+        )
+        for market in config.market.markets()
+    ]
 
 
 def fingerprint(symbols: list[SymbolBars]) -> dict[str, str]:
-    """Hash of every symbol's base bars: what a run was made from, wherever it came from."""
-    return {item.symbol: _hash(item.bars) for item in symbols}
+    """Hash of all that a run reads of every symbol, wherever it came from."""
+    return {item.symbol: _hash(item) for item in symbols}
+
+
+def check_same(folder: RunFolder, symbols: list[SymbolBars]) -> None:
+    """Raise `RunError` if the bars are not those that a run was made from."""
+    then, now = folder.about.get("data", {}).get("sha256"), fingerprint(symbols)
+    if then != now:
+        raise RunError(
+            f"{folder.path}: the bars must hash to {then}, got {now}; give the bars, native bars and funding "
+            "that the run was trained from, or train again"
+        )
+
+
+def data_version(folder: RunFolder) -> DataVersion | None:
+    """The versions of the store's tables that a run read, None if it read none."""
+    data = folder.about.get("data")
+    if not isinstance(data, dict):
+        raise RunError(
+            f"{folder.path}/run.json: must say which data it read, got {data!r}; the run is damaged"
+        )
+    return DataVersion(data["bars"], data.get("funding")) if "bars" in data else None
+
+
+def same_bars(folder: RunFolder, config: RunConfig, store: Store) -> list[SymbolBars]:
+    """Read the bars that a run was made from again, and check them by their hash.
+
+    Raises
+    ------
+    RunError
+        If they came from a program, or are not the same.
+    """
+    version = data_version(folder)
+    if version is None and config.market.simulation is None:
+        raise RunError(f"{folder.path}: was made from bars handed in by a program; run that program again")
+    symbols = load_symbols(config, store, version)
+    check_same(folder, symbols)
+    return symbols
 
 
 def describe_version(config: RunConfig, version: DataVersion | None) -> dict[str, Any]:
@@ -91,7 +142,8 @@ def _from_store(market: Market, config: RunConfig, store: Store, version: DataVe
         for scale in config.data.scales
         if scale.native_history
     }
-    return SymbolBars(market, bars, native, _funding(market, store, version))
+    stored = config.market.funding is Funding.STORED
+    return SymbolBars(market, bars, native, _funding(market, store, version) if stored else None)
 
 
 def _funding(market: Market, store: Store, version: DataVersion | None) -> pl.DataFrame | None:
@@ -104,9 +156,11 @@ def _funding(market: Market, store: Store, version: DataVersion | None) -> pl.Da
         return None
 
 
-def _hash(bars: pl.DataFrame) -> str:
+def _hash(item: SymbolBars) -> str:
     digest = hashlib.sha256()
-    for name in ("close_time", "open", "high", "low", "close", "volume"):
-        column = bars[name].dt.epoch("ms") if name == "close_time" else bars[name]
-        digest.update(np.ascontiguousarray(column.to_numpy()).tobytes())
+    natives = [item.native[timeframe] for timeframe in sorted(item.native)]
+    for frame in (item.bars, *natives, *([] if item.funding is None else [item.funding])):
+        for column in frame.drop("turnover", strict=False).iter_columns():
+            numbers = column.dt.epoch("ms") if column.dtype == TIME else column
+            digest.update(np.ascontiguousarray(numbers.to_numpy()).tobytes())
     return digest.hexdigest()[:32]

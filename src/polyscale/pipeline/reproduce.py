@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyscale.config.run_config import RunConfig
 from polyscale.market.errors import RunError
-from polyscale.pipeline.load import SymbolBars, fingerprint, load_symbols
-from polyscale.pipeline.run import Observer, data_version, evaluate, read_run_config, start, train
+from polyscale.pipeline.learn import prepare
+from polyscale.pipeline.load import data_version, same_bars
+from polyscale.pipeline.run import Observer, evaluate, read_run_config, start, train
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import Store
 
@@ -42,7 +42,9 @@ def reproduce(folder: RunFolder, store: Store, observer: Observer) -> Reproducti
     symbols = same_bars(folder, config, store)
     with tempfile.TemporaryDirectory(prefix="polyscale-reproduce-") as scratch:
         again = start(config, symbols, data_version(folder), Path(scratch))
-        run, prepared = train(again, config, symbols, observer)
+        observer.stage("features and base forecast")
+        prepared = prepare(config, symbols)
+        run = train(again, config, prepared, observer)
         evaluate(run, symbols, prepared, observer)
         then, now = (flatten(each.read_json("metrics.json")) for each in (folder, again))
     differing = tuple(
@@ -51,21 +53,6 @@ def reproduce(folder: RunFolder, store: Store, observer: Observer) -> Reproducti
         if then.get(name) != now.get(name) or (name in then) != (name in now)
     )
     return Reproduction(len(then), differing)
-
-
-def same_bars(folder: RunFolder, config: RunConfig, store: Store) -> list[SymbolBars]:
-    """The bars that a run was made from, checked by their hash."""
-    version = data_version(folder)
-    if version is None and config.market.simulation is None:
-        raise RunError(f"{folder.path}: was made from bars handed in by a program; run that program again")
-    symbols = load_symbols(config, store, version)
-    then, now = folder.about["data"].get("sha256"), fingerprint(symbols)
-    if then != now:
-        raise RunError(
-            f"{folder.path}: the bars must hash to {then}, got {now}; "
-            "this store is not the one that the run read"
-        )
-    return symbols
 
 
 def flatten(value: Any, name: str = "") -> dict[str, Any]:

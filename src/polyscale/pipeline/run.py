@@ -6,6 +6,7 @@ report; ``load_run`` opens one again. The command and the Python API are thin ov
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,15 +15,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from polyscale.config.run_config import RunConfig, parse_config
-from polyscale.dataset.panel import Panel, build_panel
-from polyscale.market.errors import RunError
+from polyscale.dataset.panel import build_panel
+from polyscale.dataset.split import Boundaries, split
+from polyscale.market.errors import HistoryError, RunError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
-from polyscale.pipeline.learn import Prepared, learn, prepare
+from polyscale.pipeline.learn import Prepared, learn
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
@@ -62,8 +63,14 @@ class Run:
     config: RunConfig
     model: Model
 
-    def predict(self, bars: pl.DataFrame, native: Mapping[Timeframe, pl.DataFrame] | None = None) -> Forecast:
-        """Forecast at every origin of base bars where the inputs are known.
+    def predict(
+        self,
+        bars: pl.DataFrame,
+        native: Mapping[Timeframe, pl.DataFrame] | None = None,
+        *,
+        in_sample: bool = False,
+    ) -> Forecast:
+        """Forecast at every origin after the run's validation where the inputs are known.
 
         Parameters
         ----------
@@ -72,31 +79,57 @@ class Run:
             history as there is (at least ``data.base_forecast.min_days`` and a week).
         native
             Stored bars of coarser timeframes, for scales with ``native_history``.
+        in_sample
+            Forecast at the origins of training and validation as well: a backtest of those is worth nothing.
+
+        Raises
+        ------
+        HistoryError
+            If there is no such origin.
         """
         panel = build_panel(self.config.market.symbols[0], bars, self.config.data, native)
-        return forecast_panel(self.model, panel, panel.usable)
+        seen = panel.time_ms <= self.boundaries.validate_end
+        origins = panel.usable & (in_sample | ~seen)
+        if not origins.any():
+            end = np.datetime64(self.boundaries.validate_end, "ms")
+            raise HistoryError(
+                f"a forecast out of sample needs bars after {end}, where the run's validation ends, found "
+                "none with known inputs; give later bars, or in_sample=True"
+            )
+        return forecast_panel(self.model, panel, origins)
+
+    @property
+    def boundaries(self) -> Boundaries:
+        """Where the run's parts end."""
+        kept = self.folder.read_json("split.json")
+        try:
+            return Boundaries(int(kept["train_end"]), int(kept["validate_end"]), int(kept["test_end"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{self.folder.path}/split.json: must hold the ends of the parts, lacks {error}; train again"
+            ) from error
 
 
 def start(config: RunConfig, symbols: list[SymbolBars], version: DataVersion | None, runs: Path) -> RunFolder:
     """Make the folder of a new run, with all that it depends on."""
+    text = config.to_yaml()
     about = {
+        "config_sha256": _sha256(text),
         **provenance(config.training.threads, config.seed),
         "data": {**describe_version(config, version), "sha256": fingerprint(symbols)},
     }
-    return RunFolder.create(runs, config.name, config.to_yaml(), about)
+    return RunFolder.create(runs, config.name, text, about)
 
 
 def train(
     folder: RunFolder,
     config: RunConfig,
-    symbols: list[SymbolBars],
+    prepared: Prepared,
     observer: Observer,
     *,
     resume: bool = False,
-) -> tuple[Run, Prepared]:
+) -> Run:
     """Learn, and keep the model; a folder whose training was cut off goes on with ``resume``."""
-    observer.stage("features and base forecast")
-    prepared = prepare(config, symbols)
     counts = {
         part: sum(int(getattr(s, part).sum()) for s in prepared.splits)
         for part in ("train", "validate", "test")
@@ -109,7 +142,7 @@ def train(
     folder.write_json("split.json", {**asdict(prepared.ends), "origins": counts})
     folder.set_state(State.TRAINED)
     shutil.rmtree(checkpoints)
-    return Run(folder, config, model), prepared
+    return Run(folder, config, model)
 
 
 def evaluate(
@@ -150,45 +183,32 @@ def load_run(path: Path) -> Run:
 
 
 def read_run_config(folder: RunFolder) -> RunConfig:
-    """The config that a run was started with."""
-    return parse_config(folder.read_text("config.yaml"), str(folder.path / "config.yaml"))
-
-
-def after_validation(
-    run: Run, symbols: list[SymbolBars], *, to_test_end: bool = False
-) -> list[tuple[SymbolBars, Panel, NDArray[np.bool_]]]:
-    """Each symbol's panel, and its usable origins after validation, to the test's end or the last bar."""
-    kept = run.folder.read_json("split.json")
-    try:
-        first, last = int(kept["validate_end"]), int(kept["test_end"])
-    except (KeyError, TypeError, ValueError) as error:
+    """The config that a run was started with; `RunError` if it was changed since."""
+    text, path = folder.read_text("config.yaml"), folder.path / "config.yaml"
+    then = folder.about.get("config_sha256")
+    if _sha256(text) != then:
         raise RunError(
-            f"{run.folder.path}/split.json: must hold the ends of the parts ({error}); damaged"
-        ) from error
-    panels = [build_panel(item.symbol, item.bars, run.config.data, item.native) for item in symbols]
-    return [
-        (
-            item,
-            panel,
-            panel.usable
-            & (panel.time_ms > first)
-            & (panel.time_ms <= (last if to_test_end else panel.time_ms[-1])),
+            f"{path}: must be what the run was started with (sha256 {then}), it was changed; start a new run"
         )
-        for item, panel in zip(symbols, panels, strict=True)
-    ]
+    return parse_config(text, str(path))
 
 
-def data_version(folder: RunFolder) -> DataVersion | None:
-    """The versions of the store's tables that a run read, None if it read none."""
-    data: dict[str, Any] = folder.about.get("data", {})
-    return DataVersion(data["bars"], data["funding"]) if "bars" in data else None
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def again(run: Run, symbols: list[SymbolBars]) -> Prepared:
+    """The panels of a trained run again, with the parts that it was trained on."""
+    ends = run.boundaries
+    panels = [build_panel(item.symbol, item.bars, run.config.data, item.native) for item in symbols]
+    return Prepared(panels, [split(panel, ends) for panel in panels], ends)
 
 
 def trade_again(run: Run, symbols: list[SymbolBars]) -> dict[str, dict[str, Any]]:
     """Forecast and trade the test of a trained run again; measures of strategy and buy-and-hold by symbol."""
-    measures = {}
-    for item, panel, origins in after_validation(run, symbols, to_test_end=True):
-        forecast = forecast_panel(run.model, panel, origins)
+    prepared, measures = again(run, symbols), {}
+    for item, panel, part in zip(symbols, prepared.panels, prepared.splits, strict=True):
+        forecast = forecast_panel(run.model, panel, part.test)
         strategy, hold = trade(run.config, forecast, bars_of_test(item.bars, forecast), item.funding)
         keep_forecast(run.folder, item.symbol, forecast)
         keep_ledger(run.folder, item.symbol, strategy.ledger)

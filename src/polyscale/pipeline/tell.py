@@ -10,6 +10,7 @@ import numpy as np
 from polyscale.backtesting.result import BacktestResult
 from polyscale.evaluation.scorecard import HorizonScore
 from polyscale.evaluation.verdict import has_edge, verdict
+from polyscale.market.errors import RunError
 from polyscale.market.forecast import Forecast
 from polyscale.report.page import SymbolReport
 from polyscale.runs.folder import RunFolder, State, list_runs
@@ -106,27 +107,31 @@ def runs_table(runs: Path) -> list[dict[str, Any]]:
 
 
 def _run_row(folder: RunFolder) -> dict[str, Any]:
-    about = folder.about
-    row: dict[str, Any] = {"run": folder.name, "state": about.get("state"), "seed": about.get("seed")}
-    if about.get("state") != State.COMPLETE.value:
-        return row
-    metrics = folder.read_json("metrics.json")
-    first = next(iter(metrics.values()))
+    row: dict[str, Any] = {"run": folder.name, "state": "damaged"}
+    try:
+        row |= {"state": folder.state.value, "seed": folder.about.get("seed")}
+        return row | (_figures(folder) if folder.state is State.COMPLETE else {})
+    except (RunError, KeyError, TypeError, StopIteration):
+        return {"run": folder.name, "state": "damaged"}
+
+
+def _figures(folder: RunFolder) -> dict[str, Any]:
+    """Network over base per horizon, and money, of a complete run's first symbol."""
+    first = next(iter(folder.read_json("metrics.json").values()))
+    row: dict[str, Any] = {}
     for score in first["scorecard"]["horizons"]:
         baselines = (score["volatility"] or {"baselines": []})["baselines"]
         row[f"net/base {score['horizon']}"] = next(
             (b["ratio"] for b in baselines if b["name"] == "base"), None
         )
-    row["return"], row["hold"] = first["strategy"]["total_return"], first["buy_and_hold"]["total_return"]
-    return row
+    return row | {"return": first["strategy"]["total_return"], "hold": first["buy_and_hold"]["total_return"]}
 
 
 def _averages(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean QLIKE over symbols, per horizon and model."""
+    """Mean QLIKE over the symbols that have labels, per horizon and model."""
     averaged = {}
-    for horizon in rows[0]:
-        names = rows[0][horizon]["qlike"]
-        averaged[horizon] = {
-            name: sum(row[horizon]["qlike"][name] for row in rows) / len(rows) for name in names
-        }
+    for horizon in rows[0] if rows else ():
+        known = [row[horizon]["qlike"] for row in rows if row[horizon]["qlike"]]
+        names = known[0] if known else ()
+        averaged[horizon] = {name: sum(row[name] for row in known) / len(known) for name in names}
     return averaged

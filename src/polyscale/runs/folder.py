@@ -15,6 +15,8 @@ This file knows names and how to read and write them whole; what they mean is kn
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -50,6 +52,10 @@ class RunFolder:
                 path.mkdir(parents=True)
             except FileExistsError:
                 continue
+            except OSError as error:
+                raise RunError(
+                    f"{root}: runs need a folder that can be written ({error}); give another --runs"
+                ) from error
             folder = cls(path)
             folder.write_text("config.yaml", config)
             folder.write_json("run.json", {"format": FORMAT, "state": State.TRAINING.value, **about})
@@ -99,7 +105,12 @@ class RunFolder:
     @property
     def state(self) -> State:
         """How far the run has come."""
-        return State(self.about["state"])
+        found = self.about.get("state")
+        if found not in set(State):
+            raise RunError(
+                f"{self.path}/run.json: state must be one of {[s.value for s in State]}, got {found!r}"
+            )
+        return State(found)
 
     def set_state(self, state: State) -> None:
         """Note how far the run has come."""
@@ -108,10 +119,13 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> Path:
         """Write a file whole: under another name first, then in place."""
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(path.name + ".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(path)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written ({error}); make room or rights, then go on") from error
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
@@ -137,15 +151,13 @@ class RunFolder:
 
 
 def list_runs(root: Path) -> list[RunFolder]:
-    """All readable run folders, newest first by name's time stamp."""
-    if not root.is_dir():
-        return []
-    folders = [RunFolder(path.parent) for path in root.glob("*/run.json")]
-    return sorted(folders, key=lambda folder: (folder.path / "config.yaml").stat().st_mtime, reverse=True)
+    """All run folders, newest first by the time in their names, damaged ones among them."""
+    folders = [RunFolder(path.parent) for path in root.glob("*/run.json")] if root.is_dir() else []
+    return sorted(folders, key=lambda folder: (_stamp(folder.name), folder.name), reverse=True)
 
 
-def find_run(root: Path, name: str) -> RunFolder:
-    """A run by path, by id under ``root``, or ``last`` for the newest.
+def find_run(root: Path, name: str, states: Collection[State] = tuple(State)) -> RunFolder:
+    """A run by path, by id under ``root``, or ``last`` for the newest that has come so far.
 
     Raises
     ------
@@ -153,9 +165,23 @@ def find_run(root: Path, name: str) -> RunFolder:
         If there is none.
     """
     if name == "last":
-        runs = list_runs(root)
-        if not runs:
-            raise RunError(f"{root}: holds no runs; make one with `polyscale run --config ...`")
-        return RunFolder.open(runs[0].path)
+        for folder in list_runs(root):
+            if _readable_state(folder) in states:
+                return RunFolder.open(folder.path)
+        wanted = " or ".join(state.value for state in states)
+        raise RunError(f"{root}: holds no run that is {wanted}; make one with `polyscale run --config ...`")
     path = Path(name) if (Path(name) / "run.json").is_file() else root / name
     return RunFolder.open(path)
+
+
+def _stamp(name: str) -> str:
+    """The time in a run's name, empty if it was renamed."""
+    found = re.search(r"\d{8}-\d{6}(-\d+)?$", name)
+    return found.group() if found else ""
+
+
+def _readable_state(folder: RunFolder) -> State | None:
+    try:
+        return folder.state
+    except RunError:
+        return None

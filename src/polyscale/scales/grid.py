@@ -5,12 +5,16 @@ In: checked bars, which may have gaps. Out: one row per grid time from the first
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 
 from polyscale.market.timeframe import Timeframe
 
 
-def to_grid(bars: pl.DataFrame, timeframe: Timeframe, max_fill: int = 0) -> pl.DataFrame:
+def to_grid(
+    bars: pl.DataFrame, timeframe: Timeframe, max_fill: int = 0, until: datetime | None = None
+) -> pl.DataFrame:
     """Lay bars on their grid; known when: each row at its ``close_time``.
 
     The first ``max_fill`` missing bars of every gap become flat bars at the last close with no volume (nobody
@@ -23,12 +27,19 @@ def to_grid(bars: pl.DataFrame, timeframe: Timeframe, max_fill: int = 0) -> pl.D
         Checked bars, at least one row.
     max_fill
         Missing bars to fill after the last bar seen, >= 0.
+    until
+        Where the grid ends; absent for the last bar. Rows after the last bar are null.
+
+    Returns
+    -------
+    polars.DataFrame
+        The columns of ``bars`` and ``filled``: whether the row was filled in.
     """
     time = bars["close_time"]
-    grid = pl.datetime_range(time[0], time[-1], f"{timeframe.minutes}m", time_unit="ms", eager=True)
+    grid = pl.datetime_range(time[0], until or time[-1], f"{timeframe.minutes}m", time_unit="ms", eager=True)
     laid = pl.DataFrame({"close_time": grid}).join(bars, on="close_time", how="left", maintain_order="left")
     if max_fill == 0 or laid.height == bars.height:
-        return laid
+        return laid.with_columns(filled=pl.lit(value=False))
     missing = pl.col("close").is_null()
     last_close = pl.col("close").forward_fill(limit=max_fill)
     fill = missing & last_close.is_not_null()
@@ -37,4 +48,4 @@ def to_grid(bars: pl.DataFrame, timeframe: Timeframe, max_fill: int = 0) -> pl.D
         for name in ("open", "high", "low", "close")
     ]
     empty = [pl.when(fill).then(0.0).otherwise(name).alias(name) for name in ("volume", "turnover")]
-    return laid.with_columns(flat + empty)
+    return laid.with_columns(flat + empty + [fill.alias("filled")])

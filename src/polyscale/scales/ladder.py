@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe
 from polyscale.scales.grid import to_grid
 from polyscale.scales.resample import prepend_native, resample
 from polyscale.scales.settings import ScaleSettings
 
+_NUMBERS = ("open", "high", "low", "close", "volume", "turnover")
 MIN_COVERAGE = 0.9  # of a coarse bar's time; below it the row is masked
 
 
@@ -40,6 +42,13 @@ def build_scales(
     ----------
     native
         Stored bars by timeframe, for scales with ``native_history``.
+
+    Raises
+    ------
+    ConfigError
+        If a scale has ``native_history`` and no native bars are given.
+    DataError
+        If they do not agree with the base bars where both exist.
     """
     filled = to_grid(bars, base, max_fill)
     return [ScaleBars(scale, _scale_bars(filled, base, scale, native or {})) for scale in scales]
@@ -51,9 +60,15 @@ def _scale_bars(
     if scale.timeframe == base:
         return filled
     coarse = resample(filled, base, scale.timeframe)
-    if scale.native_history and scale.timeframe in native:
-        coarse = prepend_native(coarse, native[scale.timeframe])
+    if scale.native_history:
+        if scale.timeframe not in native:
+            raise ConfigError(
+                f"scale {scale.timeframe} has native_history and needs native bars of it, got those "
+                f"of {[str(timeframe) for timeframe in native]}; give them, or set native_history to false"
+            )
+        coarse = prepend_native(coarse, native[scale.timeframe], scale.timeframe)
     thin = pl.col("coverage") < MIN_COVERAGE
-    numbers = ("open", "high", "low", "close", "volume", "turnover")
-    masked = coarse.with_columns(pl.when(~thin).then(name).alias(name) for name in numbers)
-    return to_grid(masked.drop("coverage"), scale.timeframe) if coarse.height else masked.drop("coverage")
+    masked = coarse.with_columns(pl.when(~thin).then(name).alias(name) for name in _NUMBERS)
+    if masked.is_empty():
+        return masked
+    return to_grid(masked.drop("filled"), scale.timeframe, until=filled["close_time"][-1])

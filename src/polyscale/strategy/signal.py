@@ -24,8 +24,13 @@ Sides = NDArray[np.int8]
 Times = NDArray[np.int64]
 
 
-def decide(forecast: Forecast, settings: StrategySettings, round_trip_cost: float) -> Positions:
-    """Target position at each origin, known at its close.
+def decide(
+    forecast: Forecast,
+    settings: StrategySettings,
+    round_trip_cost: float,
+    closes: NDArray[np.datetime64] | None = None,
+) -> Positions:
+    """Target position at each close, known there.
 
     A signal opens or resizes a position and holds it for one horizon from there; the other side's signal
     turns it; without a new signal it is closed when the horizon has passed. With shorts forbidden, a signal
@@ -40,6 +45,9 @@ def decide(forecast: Forecast, settings: StrategySettings, round_trip_cost: floa
         same cost.
     round_trip_cost
         Fraction of the value traded that entry and exit cost together, fees and slippage.
+    closes
+        Closes of all bars, rising, the forecast's among them; absent for the forecast's alone. A position
+        whose time is over is closed at the first of them, also where a gap leaves no forecast.
 
     Raises
     ------
@@ -61,7 +69,28 @@ def decide(forecast: Forecast, settings: StrategySettings, round_trip_cost: floa
     wanted = side * sizes(forecast, horizon, settings)
     if not settings.allow_short:
         wanted = np.maximum(wanted, 0.0)
-    return Positions(forecast.close_time, _hold(close_ms, side, wanted, horizon.ms, settings.rebalance))
+    if closes is not None:
+        close_ms, side, wanted = _at_closes(closes, close_ms, side, wanted)
+    held = _hold(close_ms, side, wanted, horizon.ms, settings.rebalance)
+    return Positions(close_ms.astype("datetime64[ms]"), held)
+
+
+def _at_closes(
+    closes: NDArray[np.datetime64], origin_ms: Times, side: Sides, wanted: Floats
+) -> tuple[Times, Sides, Floats]:
+    """Lay signals on the closes of all bars; a close without a forecast has no signal."""
+    close_ms = closes.astype("datetime64[ms]").astype(np.int64)
+    rows = np.searchsorted(close_ms, origin_ms)
+    missing = (rows == len(close_ms)) | (close_ms[np.minimum(rows, len(close_ms) - 1)] != origin_ms)
+    if missing.any():
+        first = origin_ms[missing][:1].astype("datetime64[ms]")[0]
+        raise DataError(
+            f"closes must hold every forecast's close_time, {missing.sum()} of {len(origin_ms)} are not "
+            f"there, first {first}; give the bars that the forecast was made from"
+        )
+    all_sides, all_wanted = np.zeros(len(close_ms), np.int8), np.zeros(len(close_ms))
+    all_sides[rows], all_wanted[rows] = side, wanted
+    return close_ms, all_sides, all_wanted
 
 
 def traded_horizon(forecast: Forecast, settings: StrategySettings) -> Timeframe:

@@ -19,6 +19,7 @@ from polyscale.market.timeframe import Timeframe
 
 Floats = NDArray[np.float64]
 _MIN_SIGMA: Final = 1e-5  # per bar
+_MIN_SHARE: Final = 0.9  # of the last day's bars, for sigma alone: a label needs all of its bars
 _DAY: Final = Timeframe(1_440)
 
 
@@ -54,7 +55,7 @@ def make_targets(bars: pl.DataFrame, base: Timeframe, horizons: Sequence[Timefra
     bars_ahead = tuple(base.bars_in(horizon) for horizon in horizons)
     close = log_close(bars)
     squared = squared_returns(close)
-    sigma = np.maximum(np.sqrt(trailing_mean(squared, base.bars_in(_DAY))), _MIN_SIGMA)
+    sigma = np.maximum(np.sqrt(trailing_mean(squared, base.bars_in(_DAY), _MIN_SHARE)), _MIN_SIGMA)
     log_return = np.column_stack([lead(close, n) - close for n in bars_ahead])
     variance = np.column_stack([lead(trailing_mean(squared, n), n) for n in bars_ahead])
     return Targets(

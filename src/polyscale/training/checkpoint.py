@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import CheckpointIO
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from polyscale.market.errors import RunError
@@ -50,12 +51,12 @@ class PlainCheckpointIO(CheckpointIO):
             target = target.with_name(target.name + ".old")
         try:
             state = json.loads((target / _STATE).read_text())
-            tensors = load_file(target / _TENSORS)
-        except (OSError, ValueError) as error:
+            found = _decode(state, load_file(target / _TENSORS))
+        except (OSError, ValueError, KeyError, TypeError, StopIteration, SafetensorError) as error:
             raise RunError(
-                f"{path}: no readable checkpoint ({error}); train again without --resume"
+                f"{path}: a checkpoint must be readable, got {error!r}; train again with --config"
             ) from error
-        return _decode(state, tensors)
+        return found
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint folder."""

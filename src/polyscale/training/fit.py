@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,21 @@ def fit(
         If ``resume`` is asked for and the folder holds no checkpoint.
     """
     _check_origins(train)
-    torch.set_num_threads(settings.threads)
+    with _own_threads_and_draws(settings.threads):
+        return _fit(train, validate, spec, settings, seed, folder, resume=resume, progress=progress)
+
+
+def _fit(
+    train: Part,
+    validate: Part,
+    spec: NetworkSpec,
+    settings: TrainingSettings,
+    seed: int,
+    folder: Path,
+    *,
+    resume: bool,
+    progress: Progress | None,
+) -> tuple[MultiScaleAttention, list[EpochReport]]:
     torch.manual_seed(seed)
     network = MultiScaleAttention(spec)
     ahead = tuple(train.settings.base.bars_in(horizon) for horizon in train.settings.horizons)
@@ -111,10 +126,16 @@ def _check_origins(train: Part) -> None:
 def _resume_path(folder: Path, resume: bool) -> str | None:
     if not resume:
         return None
-    path = folder / "last.ckpt"
-    if not path.exists() and not path.with_name("last.ckpt.old").exists():
-        raise RunError(f"{folder}: no checkpoint to resume from; train without --resume")
-    return str(path)
+    for name in ("best.ckpt", "last.ckpt"):
+        if not (folder / name).exists() and not (folder / f"{name}.old").exists():
+            raise RunError(f"{folder}: resuming needs {name}, found none; train again with --config")
+    for name in ("best.ckpt", "last.ckpt"):
+        held = PlainCheckpointIO().load_checkpoint(folder / name)
+        if not isinstance(held, dict) or not held.keys() >= {"state_dict", "loops", "epoch"}:
+            raise RunError(
+                f"{folder / name}: must hold a training's state; it is damaged, train again with --config"
+            )
+    return str(folder / "last.ckpt")
 
 
 def _base_quantiles(train: Part, levels: tuple[float, ...], ahead: tuple[int, ...]) -> np.ndarray:
@@ -174,7 +195,19 @@ class _History(Callback):
 
 
 @contextmanager
-def _quiet() -> Any:
+def _own_threads_and_draws(threads: int) -> Iterator[None]:
+    """Give the caller's number of threads and random state back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Lightning advises workers and loggers that a single process has no use for."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
