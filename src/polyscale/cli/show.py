@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from polyscale.cli import console
+from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.reproduce import Reproduction
+from polyscale.pipeline.tell import RATIO
 
 
 def show_outcome(told: dict[str, Any], symbol: str) -> None:
@@ -59,7 +61,11 @@ def show_money(symbol: str, figures: dict[str, dict[str, Any]]) -> None:
 
 def show_runs(runs: Path, rows: list[dict[str, Any]]) -> None:
     """Runs side by side."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    names = {name for row in rows for name in row}
+    ratios = sorted(
+        (n for n in names if n.startswith(RATIO)), key=lambda n: Timeframe.parse(n.removeprefix(RATIO))
+    )
+    columns = ["run", "state", "seed", *ratios, "return", "hold"]
     console.table(f"runs in {runs}", columns, [[_measure(row.get(name)) for name in columns] for row in rows])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from polyscale.market.errors import RunError
 from polyscale.market.forecast import Forecast
 from polyscale.report.page import SymbolReport
 from polyscale.runs.folder import RunFolder, State, list_runs
+
+RATIO: Final = "net/base "  # the network's QLIKE over the base's, per horizon
 
 
 def metrics_of(outcomes: list[SymbolReport]) -> dict[str, Any]:
@@ -121,9 +123,7 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for score in first["scorecard"]["horizons"]:
         baselines = (score["volatility"] or {"baselines": []})["baselines"]
-        row[f"net/base {score['horizon']}"] = next(
-            (b["ratio"] for b in baselines if b["name"] == "base"), None
-        )
+        row[f"{RATIO}{score['horizon']}"] = next((b["ratio"] for b in baselines if b["name"] == "base"), None)
     return row | {"return": first["strategy"]["total_return"], "hold": first["buy_and_hold"]["total_return"]}
 
 
