@@ -9,8 +9,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import polyscale
-
 _LIBRARIES = ("torch", "lightning", "polars", "numpy", "numba", "deltalake", "scipy")
 
 
@@ -18,7 +16,7 @@ def provenance(threads: int, seed: int) -> dict[str, Any]:
     """Facts for run.json and the report."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "polyscale": polyscale.__version__,
+        "polyscale": metadata.version("polyscale"),
         "commit": _commit(),
         "python": platform.python_version(),
         "libraries": {name: metadata.version(name) for name in _LIBRARIES},

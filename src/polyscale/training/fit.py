@@ -54,64 +54,63 @@ def fit(
         If ``resume`` is asked for and the folder holds no checkpoint.
     """
     _check_origins(train)
-    with _own_threads_and_draws(settings.threads):
-        return _fit(train, validate, spec, settings, seed, folder, resume=resume, progress=progress)
-
-
-def _fit(
-    train: Part,
-    validate: Part,
-    spec: NetworkSpec,
-    settings: TrainingSettings,
-    seed: int,
-    folder: Path,
-    *,
-    resume: bool,
-    progress: Progress | None,
-) -> tuple[MultiScaleAttention, list[EpochReport]]:
-    torch.manual_seed(seed)
-    network = MultiScaleAttention(spec)
-    ahead = tuple(train.settings.base.bars_in(horizon) for horizon in train.settings.horizons)
-    network.heads.set_base_quantiles(torch.from_numpy(_base_quantiles(train, spec.levels, ahead)))
-    reference = _base_losses(train, network, ahead)
-    steps = most_batches(train, settings.stretch, settings.stretches_per_batch)
-    module = TrainingModule(network, settings, ahead, reference, steps, seed)
     history = _History(settings.epochs, progress)
-    at_end: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
-    best = ModelCheckpoint(folder, filename="best", monitor="val_loss", **at_end)
-    last = ModelCheckpoint(folder, filename="last", **at_end)
-    stop = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
-    with _quiet():
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            devices=1,
-            max_epochs=settings.epochs,
-            gradient_clip_val=settings.gradient_clip,
-            callbacks=[history, stop, best, last],
-            plugins=[PlainCheckpointIO()],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-        )
+    with _own_threads_and_draws(settings.threads), _quiet():
+        torch.manual_seed(seed)
+        network = MultiScaleAttention(spec)
+        module = _module(network, train, settings, seed)
+        trainer = _trainer(settings, folder, history)
         try:
-            trainer.fit(
-                module,
-                datamodule=StretchData(train, validate, settings, seed),
-                ckpt_path=_resume_path(folder, resume),
-            )
+            data = StretchData(train, validate, settings, seed)
+            trainer.fit(module, datamodule=data, ckpt_path=_resume_path(folder, resume))
         except SystemExit as stop_request:  # how Lightning ends after Ctrl-C
             raise TrainingError(
                 f"training must run to its end, it was interrupted after {len(history.reports)} of "
                 f"{settings.epochs} epochs; go on with `polyscale train --resume last`"
             ) from stop_request
-    state = PlainCheckpointIO().load_checkpoint(folder / "best.ckpt")["state_dict"]
-    kept = {
-        name.removeprefix("average."): value for name, value in state.items() if name.startswith("average.")
-    }
-    network.load_state_dict(kept)
+    _load_best(network, folder)
     return network.eval(), history.reports
+
+
+def _module(
+    network: MultiScaleAttention, train: Part, settings: TrainingSettings, seed: int
+) -> TrainingModule:
+    """Set the network's base quantiles, and measure the losses by what the base alone scores."""
+    ahead = tuple(train.settings.base.bars_in(horizon) for horizon in train.settings.horizons)
+    quantiles = _base_quantiles(train, network.spec.levels, ahead)
+    network.heads.set_base_quantiles(torch.from_numpy(quantiles))
+    reference = _base_losses(train, network, ahead)
+    steps = most_batches(train, settings.stretch, settings.stretches_per_batch)
+    return TrainingModule(network, settings, ahead, reference, steps, seed)
+
+
+def _trainer(settings: TrainingSettings, folder: Path, history: _History) -> pl.Trainer:
+    """One process, one thread; the best and the last epoch kept without pickle."""
+    at_end: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
+    best = ModelCheckpoint(folder, filename="best", monitor="val_loss", **at_end)
+    last = ModelCheckpoint(folder, filename="last", **at_end)
+    stop = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
+    return pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=[history, stop, best, last],
+        plugins=[PlainCheckpointIO()],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+    )
+
+
+def _load_best(network: MultiScaleAttention, folder: Path) -> None:
+    """Take the averaged weights of the best epoch."""
+    state = PlainCheckpointIO().load_checkpoint(folder / "best.ckpt")["state_dict"]
+    average = "average."
+    kept = {name.removeprefix(average): value for name, value in state.items() if name.startswith(average)}
+    network.load_state_dict(kept)
 
 
 def _check_origins(train: Part) -> None:
