@@ -169,6 +169,7 @@ def test_a_symbol_that_is_not_stored_is_told_with_what_is(folder):
 def test_help_shows_examples(folder):
     assert "Example" in polyscale("run", "--help", folder=folder).stdout
     assert "polyscale import" in polyscale("import", "--help", folder=folder).stdout
+    assert polyscale("--version", folder=folder).stdout == "polyscale 0.1.0\n"
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -59,6 +59,7 @@ class Watch:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
             self._bar = Progress(*columns, TimeElapsedColumn(), console=err)
             self._bar.start()
+        self.stage("loading")  # torch takes seconds, and a person should see that something happens
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import metadata
+from typing import Annotated
 
 # before numpy and torch load: threads that wait must not spin a shared core to a standstill, and the small
 # matrices of the base forecast are slower on two threads than on one
@@ -20,8 +22,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="One attention network over several time scales of a market. Try: [bold]polyscale demo[/bold]",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"polyscale {metadata.version('polyscale')}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """One attention network over several time scales of a market. Try: [bold]polyscale demo[/bold]."""
+
+
 bars_commands.register(app)
 run_commands.register(app)
 
