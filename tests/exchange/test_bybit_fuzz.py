@@ -118,7 +118,7 @@ BODIES = st.one_of(
 )
 
 
-def parse_every_way(body):
+def check_every_parser(body):
     """Give the body to every parser; what comes out must be sound."""
     for parse in (parse_klines, parse_mark_klines):
         try:
@@ -144,14 +144,14 @@ def parse_every_way(body):
 @settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BODIES)
 def test_no_input_gives_anything_but_sound_rows_or_our_own_error(body):
-    parse_every_way(body)
+    check_every_parser(body)
 
 
 @pytest.mark.slow
 @settings(max_examples=100_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BODIES)
 def test_no_input_of_very_many_gives_anything_but_sound_rows_or_our_own_error(body):
-    parse_every_way(body)
+    check_every_parser(body)
 
 
 @given(

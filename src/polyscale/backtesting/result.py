@@ -155,8 +155,10 @@ def _ledger(bars: pl.DataFrame, account: Floats) -> pl.DataFrame:
         "slippage": SLIPPAGE,
         "funding": FUNDING,
     }
-    frame = bars.select("close_time", price="close")
-    return frame.with_columns(**{name: pl.Series(account[:, at]) for name, at in columns.items()})
+    numbers = {name: account[:, at] for name, at in columns.items()}
+    return pl.DataFrame(
+        {"close_time": bars["close_time"], "price": bars["close"], **numbers}, schema=LEDGER_SCHEMA
+    )
 
 
 def _measure(

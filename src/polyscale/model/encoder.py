@@ -60,8 +60,3 @@ class EncoderLayer(nn.Module):
         """One layer."""
         h_btd = h_btd + self.dropout(self.attention(self.attention_norm(h_btd), mask_bt))
         return h_btd + self.dropout(self.feedforward(self.feedforward_norm(h_btd)))
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
