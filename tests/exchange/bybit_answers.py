@@ -1,8 +1,8 @@
 """Bodies of answers in Bybit's v5 format, and an exchange that gives them, all made up."""
 
 import asyncio
+import itertools
 import json
-import selectors
 
 import httpx2
 
@@ -65,7 +65,6 @@ class FakeBybit:
         self.missing = set(missing)
         self.asked = []
         self.at_s = []
-        self.slept = []
 
     async def answer(self, request):
         path, params = request.url.path, dict(request.url.params)
@@ -88,51 +87,23 @@ class FakeBybit:
         return ok(kline_answer(*rows, category=params["category"], symbol=params["symbol"]))
 
     @property
+    def waited_s(self):
+        """Time between each request for candles and the next."""
+        at_s = [at for (path, _), at in zip(self.asked, self.at_s, strict=True) if path.endswith("kline")]
+        return [later - earlier for earlier, later in itertools.pairwise(at_s)]
+
+    @property
     def num_candle_requests(self):
         return sum(path.endswith("kline") for path, _ in self.asked)
 
     def client(self, **settings):
-        """A client of this exchange that sleeps on the loop's time and notes how long."""
-
-        async def sleep(seconds):
-            assert seconds >= 0
-            self.slept.append(seconds)
-            await asyncio.sleep(seconds)
-
-        return client_of(self.answer, sleep, **settings)
+        """A client of this exchange."""
+        return client_of(self.answer, **settings)
 
 
-def client_of(handler, sleep=asyncio.sleep, **settings):
-    def clock():
-        return asyncio.get_running_loop().time()
-
-    transport = httpx2.MockTransport(handler)
-    return BybitClient(settings=BybitSettings(**settings), transport=transport, clock=clock, sleep=sleep)
+def client_of(handler, **settings):
+    return BybitClient(settings=BybitSettings(**settings), transport=httpx2.MockTransport(handler))
 
 
 def ok(body):
     return httpx2.Response(200, content=body, headers=HEADERS)
-
-
-class _Leap(selectors.DefaultSelector):
-    """Waits for nothing: time leaps to the next timer, and moves a little at every look, as time does."""
-
-    now_s = 0.0
-
-    def select(self, timeout=None):
-        assert timeout is not None, "everything waits and nothing will wake it"
-        self.now_s += max(timeout, 1e-6)
-        return super().select(0)
-
-
-def run(coroutine):
-    """Run to the end on a loop whose time is made up, so that no test waits."""
-    leap = _Leap()
-
-    def new_loop():
-        loop = asyncio.SelectorEventLoop(leap)
-        loop.time = lambda: leap.now_s
-        return loop
-
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(coroutine)

@@ -2,8 +2,8 @@ import httpx2
 import polars as pl
 import pytest
 
-from polyscale.exchange.bybit_client import windows_of
 from polyscale.exchange.bybit_errors import WireError
+from polyscale.exchange.source import Window, windows_of
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe
@@ -19,8 +19,8 @@ from tests.exchange.bybit_answers import (
     instrument,
     kline_answer,
     ok,
-    run,
 )
+from tests.leap import run
 
 M1 = Timeframe(1)
 LATER_MS = FIRST_MS + 10**9
@@ -98,6 +98,43 @@ def test_answer_for_another_market_is_refused_and_not_asked_again(wrong):
     assert fake.num_candle_requests == 1
 
 
+def test_row_that_breaks_a_rule_is_asked_for_again_and_then_rejected_alone():
+    bad = [*candle(FIRST_MS + MINUTE_MS)[:2], "0.5", *candle(FIRST_MS)[3:]]
+    page = ok(kline_answer(candle(FIRST_MS), bad))
+
+    async def ask(faults):
+        async with FakeBybit(LATER_MS, faults=faults).client() as client:
+            return [page async for page in client.pages(BTC, M1, [Window(FIRST_MS, FIRST_MS + MINUTE_MS)])]
+
+    [mended] = run(ask([page]))
+    assert (mended.bars.height, mended.rejected) == (2, [])
+    [kept] = run(ask([page, page]))
+    assert opens_of(kept.bars) == [FIRST_MS]
+    assert [row.start_ms for row in kept.rejected] == [FIRST_MS + MINUTE_MS]
+    assert "prices must be" in kept.rejected[0].reason
+
+
+def test_first_day_is_found_by_daily_candles():
+    day_ms = 86_400_000
+    first_ms = FIRST_MS + 1_500 * day_ms
+    asked = []
+
+    def exchange(request):
+        params = request.url.params
+        asked.append((params["interval"], int(params["limit"])))
+        days = range(int(params["start"]), int(params["end"]) + 1, day_ms)
+        return ok(kline_answer(*[candle(at) for at in days if at >= first_ms][::-1]))
+
+    async def ask(until_ms):
+        async with client_of(exchange) as client:
+            return await client.first_day_ms(BTC, FIRST_MS + 1, until_ms)
+
+    assert run(ask(FIRST_MS + 3_000 * day_ms)) == first_ms
+    assert asked == [("D", 1_000), ("D", 1_000)]
+    assert run(ask(FIRST_MS + 1_500 * day_ms)) is None
+    assert run(ask(FIRST_MS + 1_500 * day_ms + 1)) == first_ms
+
+
 def test_inverse_frame_has_volume_in_base_coin():
     bars = fetch(FakeBybit(LATER_MS), 1, market=Market("bybit", "inverse", "BTCUSD"))
     assert bars.select("volume", "turnover").row(0) == (325.0, 3.25)
@@ -108,8 +145,9 @@ def test_pages_come_oldest_first_and_leaving_early_stops_the_rest():
 
     async def ask():
         async with fake.client(concurrency=2) as client:
-            pages = client.kline_pages(BTC, M1, FIRST_MS, FIRST_MS + 9_000 * MINUTE_MS)
-            first = await anext(pages)
+            windows = windows_of(M1, FIRST_MS, FIRST_MS + 9_000 * MINUTE_MS, 1_000)
+            pages = client.pages(BTC, M1, windows)
+            first = (await anext(pages)).bars
             await pages.aclose()
             return first
 
@@ -224,7 +262,8 @@ def test_what_cannot_be_asked_is_said_before_anything_is_sent(market, timeframe,
 
 def test_weekly_windows_begin_on_monday():
     week = Timeframe(10_080)
-    [window] = windows_of(week, FIRST_MS - 1, FIRST_MS + 3 * week.ms + 1)
+    [window] = windows_of(week, FIRST_MS - 1, FIRST_MS + 3 * week.ms + 1, 1_000)
+    assert window.num_bars(week) == 3
     assert window == (FIRST_MS, FIRST_MS + 2 * week.ms)
 
 

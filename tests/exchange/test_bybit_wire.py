@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from polyscale.exchange.bybit_candle import Kline, interval_of
 from polyscale.exchange.bybit_errors import (
     BadRequestError,
     BusyError,
     ExchangeError,
+    GarbledError,
     RegionError,
     WireError,
 )
 from polyscale.exchange.bybit_wire import (
     FundingRate,
-    Kline,
-    interval_of,
     parse_funding,
     parse_instruments,
     parse_klines,
@@ -31,8 +31,25 @@ ROW = (str(FIRST_MS), "10", "12.5", "9", "11", "3", "33")
 real_data = pytest.mark.skipif(not WIRE.is_dir(), reason="the folder of real messages is absent")
 
 
-def read(*rows, symbol="BTCUSDT", category="linear"):
+def parse(*rows, symbol="BTCUSDT", category="linear"):
     return parse_klines(kline_answer(*rows, symbol=symbol, category=category), "linear", "BTCUSDT", M1)
+
+
+def read(*rows, **asked):
+    """The rows of a page in which none is rejected."""
+    candles = parse(*rows, **asked)
+    assert candles.rejected == []
+    return candles.rows
+
+
+def reason(*rows):
+    """Why the one rejected row of a page is; the sound ones are there all the same."""
+    sound = changed(0, str(FIRST_MS + 60_000))
+    candles = parse(*rows, sound)
+    assert [row.start_ms for row in candles.rows] == [FIRST_MS + 60_000]
+    [rejected] = candles.rejected
+    assert rejected.start_ms == int(rows[0][0])
+    return rejected.reason
 
 
 def changed(field, value):
@@ -45,7 +62,7 @@ def test_candle_of_a_linear_market_is_read():
 
 def test_inverse_volume_is_in_base_coin_and_turnover_in_quote():
     body = kline_answer((*ROW[:5], "268611", "15.75"), category="inverse", symbol="BTCUSD")
-    [row] = parse_klines(body, "inverse", "BTCUSD", M1)
+    [row] = parse_klines(body, "inverse", "BTCUSD", M1).rows
     assert (row.volume, row.turnover) == (15.75, 268_611.0)
 
 
@@ -58,9 +75,8 @@ def test_equal_repeats_are_dropped():
     assert len(read(ROW, changed(1, "10.0"), ROW)) == 1
 
 
-def test_conflicting_repeats_are_refused():
-    with pytest.raises(WireError, match="two rows of one time must be equal"):
-        read(ROW, changed(4, "11.5"))
+def test_conflicting_repeats_are_rejected_both():
+    assert "two rows of one time must be equal" in reason(ROW, changed(4, "11.5"))
 
 
 def test_empty_list_is_no_candle():
@@ -68,7 +84,7 @@ def test_empty_list_is_no_candle():
 
 
 def test_mark_price_has_five_fields_no_volume_and_no_turnover():
-    [row] = parse_mark_klines(kline_answer(ROW[:5]), "linear", "BTCUSDT", M1)
+    [row] = parse_mark_klines(kline_answer(ROW[:5]), "linear", "BTCUSDT", M1).rows
     assert row == Kline(FIRST_MS, 10.0, 12.5, 9.0, 11.0, 0.0, None)
 
 
@@ -77,25 +93,33 @@ def test_mark_price_has_five_fields_no_volume_and_no_turnover():
     "text",
     ["1_000", "nan", "Infinity", "-inf", "", " 10", "10 ", "1,5", "0x10", "1e999", "+10", ".5", "٣", "10\n"],
 )
-def test_text_that_is_no_finite_decimal_is_refused(field, text):
-    with pytest.raises(WireError, match="number must"):
-        read(changed(field, text))
+def test_row_with_a_text_that_is_no_finite_decimal_is_rejected(field, text):
+    assert "number must" in reason(changed(field, text))
 
 
 @pytest.mark.parametrize("value", [10, 10.0, None, True, [], {}])
-def test_number_that_is_no_string_is_refused(value):
-    with pytest.raises(WireError, match="a number must be a decimal string"):
-        read(changed(1, value))
+def test_row_with_a_number_that_is_no_string_is_rejected(value):
+    assert "a number must be a decimal string" in reason(changed(1, value))
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (str(FIRST_MS // 1000), "a time must be in ms"),
+        (str(FIRST_MS * 1000), "a time must be in ms"),
+        (f"-{FIRST_MS}", "a time must be a string of digits"),
+        (FIRST_MS, "a time must be a string of digits"),
+    ],
+)
+def test_page_with_a_row_without_a_time_is_refused(text, rule):
+    with pytest.raises(WireError, match=rule):
+        parse(changed(0, text), changed(0, str(FIRST_MS + 60_000)))
 
 
 @pytest.mark.parametrize(
     ("field", "text", "rule"),
     [
         (0, str(FIRST_MS + 1), "a start must lie on the grid of 1m"),
-        (0, str(FIRST_MS // 1000), "a time must be in ms"),
-        (0, str(FIRST_MS * 1000), "a time must be in ms"),
-        (0, f"-{FIRST_MS}", "a time must be a string of digits"),
-        (0, FIRST_MS, "a time must be a string of digits"),
         (1, "12.6", "prices must be"),
         (2, "10.9", "prices must be"),
         (3, "10.1", "prices must be"),
@@ -106,22 +130,26 @@ def test_number_that_is_no_string_is_refused(value):
         (6, "-1", "volume and turnover must be >= 0"),
     ],
 )
-def test_unsound_row_is_refused(field, text, rule):
-    with pytest.raises(WireError, match=rule):
-        read(changed(field, text))
+def test_unsound_row_is_rejected(field, text, rule):
+    assert rule in reason(changed(field, text))
 
 
-@pytest.mark.parametrize("row", [ROW[:6], (*ROW, "1"), "row", None, {"0": "1"}])
-def test_row_of_another_shape_is_refused(row):
-    with pytest.raises(WireError, match="a row must be a list of 7 strings"):
-        read(row)
+@pytest.mark.parametrize("row", [ROW[:6], (*ROW, "1"), ROW[:1]])
+def test_row_of_another_length_is_rejected(row):
+    assert "a row must be a list of 7 strings" in reason(row)
+
+
+@pytest.mark.parametrize("row", ["row", None, {"0": "1"}, [], 7])
+def test_page_with_something_else_than_rows_is_refused(row):
+    with pytest.raises(WireError, match="a time must be a string of digits"):
+        parse(row)
 
 
 def test_another_symbol_or_category_is_refused():
     with pytest.raises(WireError, match="symbol must be 'BTCUSDT', got 'ETHUSDT'"):
-        read(ROW, symbol="ETHUSDT")
+        parse(ROW, symbol="ETHUSDT")
     with pytest.raises(WireError, match="category must be 'linear', got 'spot'"):
-        read(ROW, category="spot")
+        parse(ROW, category="spot")
 
 
 @pytest.mark.parametrize(
@@ -152,9 +180,19 @@ def test_answer_of_another_shape_is_refused(body):
 
 
 def test_deep_nesting_inside_a_row_is_shown_shortened():
-    with pytest.raises(WireError) as caught:
-        read(changed(1, json.loads("[" * 500 + "]" * 500)))
-    assert len(str(caught.value)) < 500
+    assert len(reason(changed(1, json.loads("[" * 500 + "]" * 500)))) < 500
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe\x00", b'{"retCode": 0, "retMsg": "O'])
+def test_answer_that_broke_on_its_way_is_garbled(body):
+    with pytest.raises(GarbledError):
+        parse_klines(body, "linear", "BTCUSDT", M1)
+
+
+def test_web_page_instead_of_an_answer_is_final():
+    with pytest.raises(WireError, match="got a web page") as caught:
+        parse_klines(b"<html><body>Service Unavailable</body></html>", "linear", "BTCUSDT", M1)
+    assert type(caught.value) is WireError
 
 
 @pytest.mark.parametrize(
@@ -237,22 +275,21 @@ def test_every_published_interval_has_its_timeframe():
 def test_weeks_begin_on_monday():
     monday_ms = 1_704_067_200_000
     body = kline_answer((str(monday_ms), *ROW[1:]))
-    assert parse_klines(body, "linear", "BTCUSDT", Timeframe(10_080))[0].start_ms == monday_ms
-    with pytest.raises(WireError, match="grid of 1w"):
-        parse_klines(
-            kline_answer((str(monday_ms + 86_400_000), *ROW[1:])), "linear", "BTCUSDT", Timeframe(10_080)
-        )
+    assert parse_klines(body, "linear", "BTCUSDT", Timeframe(10_080)).rows[0].start_ms == monday_ms
+    tuesday = kline_answer((str(monday_ms + 86_400_000), *ROW[1:]))
+    [rejected] = parse_klines(tuesday, "linear", "BTCUSDT", Timeframe(10_080)).rejected
+    assert "grid of 1w" in rejected.reason
 
 
 @pytest.mark.real_data
 @real_data
 def test_documented_answers_are_read():
     inverse = (WIRE / "documentation_examples" / "market__kline_example0.json").read_bytes()
-    rows = parse_klines(inverse, "inverse", "BTCUSD", H1)
+    rows = parse_klines(inverse, "inverse", "BTCUSD", H1).rows
     assert len(rows) == 3
     assert (rows[-1].volume, rows[-1].turnover) == (15.74462667, 268_611.0)
     mark = (WIRE / "documentation_examples" / "market__mark-kline_example0.json").read_bytes()
-    assert parse_mark_klines(mark, "linear", "BTCUSDT", H1)[0].close == 17_131.64
+    assert parse_mark_klines(mark, "linear", "BTCUSDT", H1).rows[0].close == 17_131.64
     funding = (WIRE / "adapter_fixtures" / "http_get_funding_history.json").read_bytes()
     assert [rate.rate for rate in parse_funding(funding, "linear", "BTCUSDT")] == [0.00015, 0.0001]
 
@@ -267,11 +304,12 @@ def test_recorded_instruments_are_read(category):
 
 @pytest.mark.real_data
 @real_data
-def test_real_bars_are_read_and_an_invented_one_off_the_grid_is_refused():
+def test_real_bars_are_read_and_an_invented_one_off_the_grid_is_rejected():
     body = (WIRE / "rebuilt_from_real_bars" / "rest_kline_linear_ADAUSDT_1_200.json").read_bytes()
-    rows = parse_klines(body, "linear", "ADAUSDT", M1)
+    rows = parse_klines(body, "linear", "ADAUSDT", M1).rows
     assert len(rows) == 200
     assert {after.start_ms - row.start_ms for row, after in pairwise(rows)} == {60_000}
     invented = (WIRE / "adapter_fixtures" / "http_get_klines_linear.json").read_bytes()
-    with pytest.raises(WireError, match="grid of 1m"):
-        parse_klines(invented, "linear", "BTCUSDT", M1)
+    candles = parse_klines(invented, "linear", "BTCUSDT", M1)
+    assert candles.rows == []
+    assert "grid of 1m" in candles.rejected[0].reason

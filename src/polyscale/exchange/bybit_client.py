@@ -1,7 +1,8 @@
 """Bybit's public market data by REST -> checked frames.
 
-In: a market, a timeframe, a span of time. Out: closed bars of the contract, funding rates, instruments. Every
-row was checked by `bybit_wire`; what `bybit_http` keeps is the limit. Public data only: no key is asked for.
+In: a market, a timeframe, windows of time. Out: closed bars of the contract, funding rates, instruments.
+Every row was checked by `bybit_wire`; what `bybit_http` keeps is the limit. Public data only: no key is
+asked for.
 
 Which end of a window is kept when it holds more than a page is disputed, so only aligned windows of at most a
 page are asked for, and every row must lie inside. A bar that the exchange does not have is absent: a gap is a
@@ -11,50 +12,50 @@ gap.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 import httpx2
 import polars as pl
 
+from polyscale.exchange.bybit_candle import CATEGORIES, Kline, interval_of
 from polyscale.exchange.bybit_errors import WireError
 from polyscale.exchange.bybit_http import BybitHttp, BybitSettings
 from polyscale.exchange.bybit_wire import (
-    CATEGORIES,
+    Candles,
     FundingRate,
     Instrument,
-    Kline,
-    interval_of,
     parse_funding,
     parse_instruments,
     parse_klines,
     parse_mark_klines,
     parse_server_time,
 )
+from polyscale.exchange.source import Page, Window, windows_of
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market, check_bars, check_funding
 from polyscale.market.errors import ConfigError
-from polyscale.market.timeframe import Timeframe
+from polyscale.market.timeframe import DAY_MS, Timeframe
 
 BYBIT_URL: Final = "https://api.bybit.com"
-PAGE_BARS: Final = 1_000
+_PAGE_BARS: Final = 1_000
 _PAGE_RATES: Final = 200
+_DAILY: Final = Timeframe(1_440)
 _KLINES: Final = ("/v5/market/kline", parse_klines)
 _MARK_KLINES: Final = ("/v5/market/mark-price-kline", parse_mark_klines)
-_Source = tuple[str, Callable[[bytes | str, str, str, Timeframe], list[Kline]]]
-
-
-class Window(NamedTuple):
-    """Starts of a run of bars on the grid, both ends included."""
-
-    first_ms: int
-    last_ms: int
+_Source = tuple[str, Callable[[bytes | str, str, str, Timeframe], Candles]]
+REFERENCES: Final[Mapping[str, tuple[str, ...]]] = {  # markets that trade whenever the exchange does
+    "spot": ("BTCUSDT", "ETHUSDT"),
+    "linear": ("BTCUSDT", "ETHUSDT"),
+    "inverse": ("BTCUSD", "ETHUSD"),
+}
 
 
 class BybitClient:
     """A client of the public endpoints; use it as ``async with BybitClient() as client``.
+
+    It is a `Source` of bars. Time is the event loop's.
 
     Parameters
     ----------
@@ -62,12 +63,14 @@ class BybitClient:
         Another host is another exchange: testnet's bars are not mainnet's. Give it another ``venue``.
     venue
         The venue of every market that may be asked for.
-    transport, clock, sleep
-        Seams for tests: how a request travels, monotonic seconds, how to wait.
+    transport
+        Seam for tests: how a request travels; None is the network.
 
     Every method raises an `ExchangeError` for what the exchange answers instead of data, and `ConfigError`
     for what cannot be asked.
     """
+
+    page_bars: Final = _PAGE_BARS
 
     def __init__(
         self,
@@ -76,12 +79,10 @@ class BybitClient:
         *,
         venue: str = "bybit",
         transport: httpx2.AsyncBaseTransport | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._settings = settings or BybitSettings()
-        self._venue = venue
-        self._http = BybitHttp(base_url, self._settings, transport, clock, sleep)
+        self.venue = venue
+        self._http = BybitHttp(base_url, self._settings, transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,8 +99,11 @@ class BybitClient:
         return await self._http.get("/v5/market/time", {}, parse_server_time, "server time")
 
     async def klines(self, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int) -> pl.DataFrame:
-        """Closed bars of the whole span in one frame; see `kline_pages`."""
-        return await _joined(self.kline_pages(market, timeframe, start_ms, end_ms))
+        """Closed bars that open at or after ``start_ms`` and close by ``end_ms`` and the server's time.
+
+        A bar that breaks the contract is left out, as one that the exchange does not have.
+        """
+        return await self._joined(_KLINES, market, timeframe, start_ms, end_ms)
 
     async def mark_klines(
         self, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int
@@ -107,18 +111,34 @@ class BybitClient:
         """Closed bars of the mark price, as `klines`; volume is 0 and turnover null."""
         if market.category == "spot":
             raise ConfigError(f"mark prices need a linear or inverse market, got {market}")
-        return await _joined(self._pages(_MARK_KLINES, market, timeframe, start_ms, end_ms))
+        return await self._joined(_MARK_KLINES, market, timeframe, start_ms, end_ms)
 
-    def kline_pages(
-        self, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int
-    ) -> AsyncGenerator[pl.DataFrame, None]:
-        """Yield closed bars in frames of `BAR_SCHEMA`, oldest first; a page without bars is an empty frame.
+    def pages(
+        self, market: Market, timeframe: Timeframe, windows: Iterable[Window]
+    ) -> AsyncGenerator[Page, None]:
+        """Yield a page per window, in the order of the windows, while the next ones are on their way.
 
-        Bars that open at or after ``start_ms`` and close at or before ``end_ms`` and the server's time. At
-        most ``concurrency`` pages are on their way or waiting to be taken. Close the generator (`aclosing`)
-        if you leave it early.
+        At most ``concurrency`` pages are on their way or waiting to be taken. Close the generator
+        (`aclosing`) if you leave it early. Every bar that is asked for must have closed by the server's time.
         """
-        return self._pages(_KLINES, market, timeframe, start_ms, end_ms)
+        return self._pages(_KLINES, market, timeframe, windows)
+
+    async def first_day_ms(self, market: Market, since_ms: int, until_ms: int) -> int | None:
+        """Begin of the first day since ``since_ms`` with a candle on the exchange; none if it has none."""
+        self._check(market, since_ms, until_ms)
+        first_ms = since_ms // DAY_MS * DAY_MS
+        for window in windows_of(_DAILY, first_ms, -(-until_ms // DAY_MS) * DAY_MS, self.page_bars):
+            candles = await self._candles(_KLINES, market, _DAILY, window)
+            if candles.starts_ms:
+                return min(candles.starts_ms)
+        return None
+
+    def references(self, market: Market) -> list[Market]:
+        """Markets whose bars tell whether the exchange was working, best first."""
+        symbols = REFERENCES.get(market.category, ())
+        return [
+            Market(market.venue, market.category, symbol) for symbol in symbols if symbol != market.symbol
+        ]
 
     async def funding(self, market: Market, start_ms: int, end_ms: int) -> pl.DataFrame:
         """Funding rates with ``start_ms <= time < end_ms``, in `FUNDING_SCHEMA`, paged from the newest back.
@@ -168,14 +188,22 @@ class BybitClient:
             cursors.add(page.cursor)
             params["cursor"] = page.cursor
 
-    async def _pages(
+    async def _joined(
         self, source: _Source, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int
-    ) -> AsyncGenerator[pl.DataFrame, None]:
-        """Pages in order of time; what waits or fails is cancelled when the generator ends."""
+    ) -> pl.DataFrame:
         self._check(market, start_ms, end_ms)
         interval_of(timeframe)
-        windows = windows_of(timeframe, start_ms, min(end_ms, await self.server_time_ms()))
-        tasks: deque[asyncio.Task[pl.DataFrame]] = deque()
+        windows = windows_of(timeframe, start_ms, min(end_ms, await self.server_time_ms()), self.page_bars)
+        async with aclosing(self._pages(source, market, timeframe, windows)) as pages:
+            return pl.concat([BAR_SCHEMA.to_frame(), *[page.bars async for page in pages]])
+
+    async def _pages(
+        self, source: _Source, market: Market, timeframe: Timeframe, windows: Iterable[Window]
+    ) -> AsyncGenerator[Page, None]:
+        """Pages in order of time; what waits or fails is cancelled when the generator ends."""
+        self._check(market, 0, 0)
+        interval_of(timeframe)
+        tasks: deque[asyncio.Task[Page]] = deque()
         try:
             for window in windows:
                 tasks.append(asyncio.create_task(self._page(source, market, timeframe, window)))
@@ -188,9 +216,16 @@ class BybitClient:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _page(
+    async def _page(self, source: _Source, market: Market, timeframe: Timeframe, window: Window) -> Page:
+        """One page, asked for once more if a row in it breaks a rule: that may be a fault of the way."""
+        candles = await self._candles(source, market, timeframe, window)
+        if candles.rejected:
+            candles = await self._candles(source, market, timeframe, window)
+        return Page(window, _to_bars(candles.rows, timeframe), candles.rejected)
+
+    async def _candles(
         self, source: _Source, market: Market, timeframe: Timeframe, window: Window
-    ) -> pl.DataFrame:
+    ) -> Candles:
         path, parse = source
         asked = f"{market} {timeframe}"
         params: dict[str, str | int] = {
@@ -199,18 +234,18 @@ class BybitClient:
             "interval": interval_of(timeframe),
             "start": window.first_ms,
             "end": window.last_ms,
-            "limit": (window.last_ms - window.first_ms) // timeframe.ms + 1,
+            "limit": window.num_bars(timeframe),
         }
-        rows = await self._http.get(
+        candles = await self._http.get(
             path, params, lambda body: parse(body, market.category, market.symbol, timeframe), asked
         )
-        for row in rows:
-            if not window.first_ms <= row.start_ms <= window.last_ms:
+        for start_ms in candles.starts_ms:
+            if not window.first_ms <= start_ms <= window.last_ms:
                 raise WireError(
                     f"{asked}: every start must lie in the window {window.first_ms} .. {window.last_ms} that "
-                    f"was asked for, got {row.start_ms}; nothing of this answer is used; try again"
+                    f"was asked for, got {start_ms}; nothing of this answer is used; try again"
                 )
-        return _to_bars(rows, timeframe)
+        return candles
 
     async def _funding_page(self, market: Market, last_ms: int) -> list[FundingRate]:
         asked = f"{market} funding"
@@ -235,30 +270,15 @@ class BybitClient:
 
     def _check(self, market: Market, start_ms: int, end_ms: int) -> None:
         _check_category(market.category)
-        if market.venue != self._venue:
+        if market.venue != self.venue:
             raise ConfigError(
-                f"the venue must be the client's own, {self._venue!r}, got {market}; use another client"
+                f"the venue must be the client's own, {self.venue!r}, got {market}; use another client"
             )
         symbol = market.symbol
         if not symbol.isprintable() or not symbol or symbol != symbol.upper() or " " in symbol:
             raise ConfigError(f"symbol must be one word in upper case such as BTCUSDT, got {symbol!r}")
         if not 0 <= start_ms <= end_ms:
             raise ConfigError(f"must ask for 0 <= start_ms <= end_ms, got {start_ms} and {end_ms}")
-
-
-def windows_of(timeframe: Timeframe, start_ms: int, end_ms: int) -> Iterator[Window]:
-    """Windows of at most a page, aligned to the grid, over the bars that lie in ``[start_ms, end_ms]``."""
-    step_ms, offset_ms = timeframe.ms, timeframe.offset_ms
-    first_ms = offset_ms - (offset_ms - start_ms) // step_ms * step_ms
-    stop_ms = offset_ms + (end_ms - offset_ms) // step_ms * step_ms  # the last close that is allowed
-    for page_ms in range(first_ms, stop_ms, PAGE_BARS * step_ms):
-        yield Window(page_ms, min(page_ms + PAGE_BARS * step_ms, stop_ms) - step_ms)
-
-
-async def _joined(pages: AsyncGenerator[pl.DataFrame, None]) -> pl.DataFrame:
-    async with aclosing(pages):
-        frames = [page async for page in pages]
-    return pl.concat([BAR_SCHEMA.to_frame(), *frames])
 
 
 def _to_bars(rows: list[Kline], timeframe: Timeframe) -> pl.DataFrame:

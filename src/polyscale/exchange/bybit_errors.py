@@ -5,8 +5,9 @@
         BadRequestError  a parameter is wrong, most often the symbol: final
         RegionError      the exchange does not serve this place: final
         BannedError      too frequent: every request must stop for ten minutes or more
-        BusyError        transient: rate limit, overload, timeout, lost connection; the only one retried
+        BusyError        transient: rate limit, overload, timeout, lost connection: asked again
         WireError        the answer is not what the exchange documents: nothing of it may be used
+          GarbledError   it broke on its way, for it is not even text of JSON: asked again
 
 In: an HTTP status, or a ``retCode`` of a v5 answer. Out: the error to raise, or none.
 """
@@ -43,16 +44,22 @@ class BannedError(ExchangeError):
 class BusyError(ExchangeError):
     """The exchange cannot answer now; the same request may succeed later.
 
-    ``server_ms`` is the exchange's own time where the answer told it, to measure a reset time against.
+    ``server_ms`` is the exchange's own time where the answer told it, to measure a reset time against;
+    ``wait_s`` how long it asks us to wait, 0 where it does not say.
     """
 
     def __init__(self, message: str, server_ms: int | None = None) -> None:
         super().__init__(message)
         self.server_ms = server_ms
+        self.wait_s = 0.0
 
 
 class WireError(ExchangeError):
     """The answer has another shape than documented, or breaks the contract of bars."""
+
+
+class GarbledError(WireError):
+    """The answer is not JSON, most likely cut off or damaged on its way; the same request may succeed."""
 
 
 def error_of_status(status: int, body: bytes, asked: str) -> ExchangeError | None:

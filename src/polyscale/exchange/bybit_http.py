@@ -1,23 +1,29 @@
 """One public GET at a time, but many at once: the rate limit, retries, the ban and the size cap.
 
 In: a path, its parameters and the pure parser of its answer. Out: what the parser made of the body, or an
-`ExchangeError`. Only `BusyError` is retried. The server's published limit is held over any 5 s, whatever the
-concurrency, retries included. No key is ever sent.
+`ExchangeError`. Only what may succeed later is asked again: `BusyError` and `GarbledError`. The server's
+published limit is held over any 5 s, whatever the concurrency, retries included. No key is ever sent. Time
+is the event loop's, so that a test can make it up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 import httpx2
+import stamina
 from aiolimiter import AsyncLimiter
 from pydantic import Field
 
-from polyscale.exchange.bybit_errors import BannedError, BusyError, WireError, error_of_status
+from polyscale.exchange.bybit_errors import (
+    BannedError,
+    BusyError,
+    GarbledError,
+    WireError,
+    error_of_status,
+)
 from polyscale.market.errors import ConfigError
 from polyscale.market.settings import Settings
 
@@ -48,8 +54,8 @@ class BybitHttp:
     ----------
     base_url
         Scheme and host, such as ``https://api.bybit.com``.
-    transport, clock, sleep
-        Seams: how a request travels (None is the network), monotonic seconds, and how to wait.
+    transport
+        How a request travels; None is the network.
     """
 
     def __init__(
@@ -57,12 +63,8 @@ class BybitHttp:
         base_url: str,
         settings: BybitSettings,
         transport: httpx2.AsyncBaseTransport | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._settings = settings
-        self._clock = clock
-        self._sleep = sleep
         self._banned_until_s: float | None = None
         self._limiter = _limiter(settings.requests_per_5s)
         self._client = httpx2.AsyncClient(
@@ -86,26 +88,38 @@ class BybitHttp:
         ExchangeError
             `BusyError` once the attempts are used up; every other kind at once.
         """
-        for attempt in range(1, self._settings.attempts + 1):
-            await self._limiter.acquire()
-            self._refuse_while_banned(asked)
-            headers = httpx2.Headers()
-            try:
-                body = await self._body(path, params, asked, headers)
-                return parse(body)
-            except BannedError:
-                self._banned_until_s = self._clock() + self._settings.ban_s
-                raise
-            except BusyError as error:
-                if attempt == self._settings.attempts:
-                    raise BusyError(f"{error} (gave up after {attempt} attempts)", error.server_ms) from error
-                await self._sleep(self._wait_s(attempt, reset_in_s(headers, error.server_ms)))
+        settings = self._settings
+        retries = stamina.retry_context(
+            on=_may_succeed_later,
+            attempts=settings.attempts,
+            timeout=None,
+            wait_initial=settings.backoff_s,
+            wait_max=settings.max_backoff_s,
+            wait_jitter=settings.backoff_s,
+        )
+        try:
+            async for attempt in retries:
+                with attempt:
+                    return await self._ask(path, params, parse, asked)
+        except (BusyError, GarbledError) as error:
+            raise type(error)(f"{error} (gave up after {settings.attempts} attempts)") from error
         raise AssertionError("the last attempt returns or raises")
 
-    def _wait_s(self, attempt: int, reset_s: float) -> float:
-        """Backoff doubled each time, spread over its upper half, and never before the limit's reset."""
-        backoff_s = min(self._settings.backoff_s * 2 ** (attempt - 1), self._settings.max_backoff_s)
-        return max(backoff_s * random.uniform(0.5, 1.0), reset_s)
+    async def _ask(
+        self, path: str, params: Mapping[str, str | int], parse: Callable[[bytes], _T], asked: str
+    ) -> _T:
+        """Ask once, in its turn."""
+        await self._limiter.acquire()
+        self._refuse_while_banned(asked)
+        headers = httpx2.Headers()
+        try:
+            return parse(await self._body(path, params, asked, headers))
+        except BannedError:
+            self._banned_until_s = _now_s() + self._settings.ban_s
+            raise
+        except BusyError as error:
+            error.wait_s = reset_in_s(headers, error.server_ms)
+            raise
 
     async def _body(
         self, path: str, params: Mapping[str, str | int], asked: str, headers: httpx2.Headers
@@ -144,7 +158,7 @@ class BybitHttp:
         return b"".join(chunks)
 
     def _refuse_while_banned(self, asked: str) -> None:
-        left_s = 0.0 if self._banned_until_s is None else self._banned_until_s - self._clock()
+        left_s = 0.0 if self._banned_until_s is None else self._banned_until_s - _now_s()
         if left_s > 0:
             raise BannedError(
                 f"{asked}: nothing may be asked during a ban, {left_s:.0f} s of it are left; wait, then ask "
@@ -162,6 +176,17 @@ def reset_in_s(headers: Mapping[str, str], server_ms: int | None) -> float:
     if server_ms is None or not (reset.isascii() and reset.isdigit() and len(reset) <= 16):
         return 0.0
     return min(max((int(reset) - server_ms) / 1000, 0.0), _MAX_RESET_S)
+
+
+def _may_succeed_later(error: Exception) -> bool | float:
+    """Whether to ask again; as a number, in how many seconds."""
+    if isinstance(error, BusyError):
+        return error.wait_s or True
+    return isinstance(error, GarbledError)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _limiter(requests_per_5s: int) -> AsyncLimiter:
