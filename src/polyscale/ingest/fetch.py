@@ -30,8 +30,8 @@ from polyscale.store.ledger import gaps, write_absent, write_quarantine
 from polyscale.store.store import Store, WriteResult
 from polyscale.store.upkeep import compact
 
-BATCH_BARS: Final = 50_000  # bars of one commit: half a minute of pages at most is lost by a kill
-_MANY_FILES: Final = 8  # a series of more files is rewritten as few
+BATCH_BARS: Final = 50000  # bars of one commit: half a minute of pages at most is lost by a kill
+_MANY_FILES: Final = 64  # a series of more files is rewritten as few
 _HISTORY_MS: Final = 1_483_228_800_000  # 2017-01-01: before any market of these exchanges
 
 
@@ -130,8 +130,7 @@ class _Job:
                     progress(num_done, len(windows))
             finally:  # the exchange failed, or a person stops us: what came is kept
                 await self._keep(waiting)
-        if len(windows) > _MANY_FILES:
-            await asyncio.to_thread(compact, self.store, market, timeframe)
+        await asyncio.to_thread(compact, self.store, market, timeframe, _MANY_FILES)
 
     async def _keep(self, pages: list[Page]) -> None:
         """Write what came."""

@@ -63,9 +63,9 @@ def pins(store: Store) -> dict[str, list[DataVersion]]:
     }
 
 
-def compact(store: Store, market: Market, timeframe: Timeframe) -> int:
-    """Rewrite the bars of a series as few files, sorted; the number of files that there were."""
-    return store.table(BARS).compact(bars_partition(market, timeframe))
+def compact(store: Store, market: Market, timeframe: Timeframe, above: int = 1) -> int:
+    """Rewrite the bars of a series as few sorted files if there are more than ``above``; how many."""
+    return store.table(BARS).compact(bars_partition(market, timeframe), above)
 
 
 def vacuum(store: Store, retention_hours: int = RETENTION_HOURS) -> int:
