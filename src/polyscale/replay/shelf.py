@@ -45,6 +45,11 @@ class Shelf:
         finest = self._held[self.finest]
         self.steps = Steps(num_decimals(finest.close), num_decimals(finest.volume))
 
+    @property
+    def timeframes(self) -> list[Timeframe]:
+        """What is held as it is, not put together."""
+        return sorted(self._held)
+
     def holds(self, timeframe: Timeframe) -> bool:
         """Whether candles of a timeframe are held or can be put together."""
         return timeframe in self._held or self.finest.divides(timeframe)
