@@ -1,0 +1,111 @@
+"""One WebSocket of a client: what it says is heard, what is pushed waits here until it is sent.
+
+In: a handshake. Out: replies and pushes, until the client goes, is idle for too long, or a fault cuts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import WSMsgType, web
+
+from polyscale.replay.conversation import Conversation, Topic
+
+_MAX_WAITING: Final = 100_000  # texts that a client may be behind before it is cut
+_MAX_TEXT: Final = 1 << 20  # bytes of one text of a client
+_CLOSING_S: Final = 1.0  # that a client has to answer a close
+
+
+class Connection:
+    """A client's WebSocket.
+
+    Parameters
+    ----------
+    idle_s
+        Without a word from the client for so long, it is closed.
+    on_heard
+        Called after every text of the client, for its topics may differ.
+    """
+
+    def __init__(
+        self, conversation: Conversation, idle_s: float, on_heard: Callable[[Connection], None]
+    ) -> None:
+        self._conversation = conversation
+        self._idle_s = idle_s
+        self._on_heard = on_heard
+        self._socket = web.WebSocketResponse(
+            autoping=False, compress=False, max_msg_size=_MAX_TEXT, timeout=_CLOSING_S
+        )
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[str] = deque()
+        self._filled = asyncio.Event()
+        self._silent = False
+
+    @property
+    def topics(self) -> list[Topic]:
+        """What it listens to, in the order of its subscriptions."""
+        return list(self._conversation.topics)
+
+    async def serve(self, request: web.BaseRequest) -> web.WebSocketResponse:
+        """Hear the client until one of both ends it."""
+        await self._socket.prepare(request)
+        self._transport = request.transport
+        sending = asyncio.create_task(self._send_all())
+        try:
+            await self._hear_all()
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+        return self._socket
+
+    def push(self, text: str) -> None:
+        """Send a text as soon as the client takes it; a client that falls far behind is cut."""
+        if self._silent:
+            return
+        self._waiting.append(text)
+        self._filled.set()
+        if len(self._waiting) > _MAX_WAITING:
+            self.drop()
+
+    def drop(self) -> None:
+        """Cut it without a word."""
+        self.stall()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def stall(self) -> None:
+        """Leave it open and say nothing more on it."""
+        self._silent = True
+        self._waiting.clear()
+
+    async def _hear_all(self) -> None:
+        while True:
+            try:
+                message = await self._socket.receive(timeout=self._idle_s)
+            except TimeoutError:
+                await self._socket.close()
+                return
+            if message.type is WSMsgType.TEXT:
+                self.push(self._conversation.hear(message.data))
+                self._on_heard(self)
+            elif message.type is WSMsgType.PING:
+                await self._pong(message.data)
+            elif message.type is not WSMsgType.PONG:
+                return
+
+    async def _pong(self, payload: bytes) -> None:
+        if not self._silent:
+            await self._socket.pong(payload)
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._waiting:
+                try:
+                    await self._socket.send_str(self._waiting.popleft())
+                except ConnectionError:  # gone in the meantime: the hearing side ends it
+                    return
