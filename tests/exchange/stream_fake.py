@@ -138,7 +138,7 @@ class FakeStream(FakeBybit):
 
 async def follow(fake, num_events, series=None, during=None, **settings):
     """The first events of a stream, and what it counted; ``during`` runs beside it."""
-    async with fake.serving() as url, client_of(fake.answer) as client:
+    async with asyncio.timeout(10_000), fake.serving() as url, client_of(fake.answer) as client:
         stream = BybitStream(client, url, StreamSettings(**settings))
         beside = asyncio.create_task(during()) if during else None
         events = []

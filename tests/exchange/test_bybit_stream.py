@@ -35,6 +35,7 @@ def bars(first, last, market=BTC):
 async def opened(fake, answer_rest=None):
     """The events of a stream, to be taken one by one."""
     async with (
+        asyncio.timeout(10_000),
         fake.serving() as url,
         client_of(answer_rest or fake.answer) as client,
         aclosing(BybitStream(client, url).events(SERIES)) as coming,

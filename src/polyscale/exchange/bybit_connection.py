@@ -74,6 +74,7 @@ class BybitConnection:
         self._asked = f"{category} stream"
         self._req_ids = count(1)
         self._pending: tuple[str, asyncio.Future[Ack]] | None = None
+        self._has_connected = False
         self._stood_at_s: float | None = None  # since when the subscription stands
         self._heard_s = self._pushed_s = 0.0
 
@@ -115,6 +116,7 @@ class BybitConnection:
         try:
             async with opening as socket, asyncio.TaskGroup() as tasks:
                 self._counts.num_connects += 1
+                self._has_connected = True
                 self._heard_s = self._pushed_s = _now_s()
                 for job in (self._read(socket), self._ping(socket), self._watch()):
                     tasks.create_task(job)
@@ -200,7 +202,7 @@ class BybitConnection:
     def _error_of_handshake(self, refusal: BaseExceptionGroup[InvalidStatus]) -> ExchangeError:
         response = leaf_of(refusal).response
         error = error_of_status(response.status_code, bytes(response.body or b""), f"{self._asked} handshake")
-        if error is None or (isinstance(error, WireError) and self._counts.num_connects):
+        if error is None or (isinstance(error, WireError) and self._has_connected):
             return BusyError(  # a gateway in trouble: the address was right before
                 f"{self._asked}: the handshake must succeed, got HTTP {response.status_code}"
             )

@@ -147,7 +147,7 @@ class BybitStream:
         )
 
     async def _first_clock(self) -> ServerClock:
-        clock = ServerClock()
+        clock = ServerClock(self._settings.max_ahead_s)
         num_failures = 0
         while True:
             try:

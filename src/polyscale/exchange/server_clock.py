@@ -12,14 +12,20 @@ from typing import Final
 
 from polyscale.exchange.wire_fields import refused
 
-_MAX_AHEAD_MS: Final = 60_000  # a message further ahead than this is not believed, only REST is
 _STALE_S: Final = 600.0  # after which a smaller lead is believed: the two clocks may drift apart
 
 
 class ServerClock:
-    """Belongs to one event loop; tells no time before it was set."""
+    """Belongs to one event loop; tells no time before it was set.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    max_ahead_s
+        A message's time further ahead than this is not believed; only REST is.
+    """
+
+    def __init__(self, max_ahead_s: float = 60.0) -> None:
+        self._max_ahead_s = max_ahead_s
         self._lead_ms: float | None = None  # of the exchange's clock over the loop's
         self._seen_s = 0.0
 
@@ -33,11 +39,13 @@ class ServerClock:
         Raises
         ------
         WireError
-            For a time more than a minute ahead.
+            For a time too far ahead.
         """
         lead_ms = server_ms - 1_000 * _now_s()
-        if lead_ms > self._lead() + _MAX_AHEAD_MS:
-            raise refused(asked, f"ts must not lie a minute past {self.now_ms():.0f}", server_ms)
+        if lead_ms > self._lead() + 1_000 * self._max_ahead_s:
+            raise refused(
+                asked, f"ts must lie at most {self._max_ahead_s:g} s past {self.now_ms():.0f}", server_ms
+            )
         if lead_ms > self._lead() or _now_s() - self._seen_s > _STALE_S:
             self._lead_ms, self._seen_s = lead_ms, _now_s()
 
