@@ -51,6 +51,7 @@ class FakeStream(FakeBybit):
 
     def __init__(self, faults=(), missing=(), acks=(), handshakes=()):
         super().__init__(FIRST_MS, faults, missing)
+        self.ahead_ms = 0
         self.acks, self.handshakes = list(acks), list(handshakes)
         self.unconfirmed, self.late, self.doubled = set(), {}, set()
         self.revised, self.greetings, self.pong = {}, [], PONG
@@ -58,7 +59,7 @@ class FakeStream(FakeBybit):
 
     @property
     def now_ms(self):
-        return FIRST_MS + int(1_000 * asyncio.get_running_loop().time())
+        return FIRST_MS + self.ahead_ms + int(1_000 * asyncio.get_running_loop().time())
 
     @now_ms.setter
     def now_ms(self, _):

@@ -322,6 +322,33 @@ def test_closing_the_generator_closes_connections_and_ends_every_task():
     run(leave_early())
 
 
+def test_closing_does_not_wait_for_a_connection_that_has_fallen_silent():
+    fake = FakeStream()
+
+    async def leave_stalled():
+        async with opened(fake) as coming:
+            await anext(coming)
+            for socket in fake.sockets:
+                socket.transport.pause_reading()
+            before_s = asyncio.get_running_loop().time()
+            await coming.aclose()
+            return asyncio.get_running_loop().time() - before_s
+
+    assert run(leave_stalled()) <= 1.1
+
+
+def test_exchange_whose_clock_leaps_is_followed_by_its_rest(caplog):
+    fake = FakeStream()
+
+    def leap_by_an_hour():
+        fake.ahead_ms = 60 * MINUTE_MS
+
+    events, counts = run(follow(fake, 70, during=after_s(130, leap_by_an_hour)))
+    assert events == bars(0, 69)
+    assert counts.num_connects == 2
+    assert "ts must lie at most 60 s past" in caplog.text
+
+
 def test_cancelled_reader_ends_every_task():
     fake = FakeStream()
 

@@ -76,7 +76,8 @@ class BybitConnection:
         self._pending: tuple[str, asyncio.Future[Ack]] | None = None
         self._has_connected = False
         self._stood_at_s: float | None = None  # since when the subscription stands
-        self._heard_s = self._pushed_s = 0.0
+        self._heard_s = self._pushed_s = 0.0  # when the last message and the last sound candle came
+        self._num_bad = 0  # since then
 
     async def keep(self) -> NoReturn:
         """Stay connected.
@@ -147,29 +148,29 @@ class BybitConnection:
         self._subscribed()
 
     async def _read(self, socket: ClientConnection) -> NoReturn:
-        num_bad = 0
+        self._num_bad = 0
         while True:
             body = await socket.recv(decode=False)
             self._heard_s = _now_s()
             self._counts.num_messages += 1
             try:
                 self._take(body)
-                num_bad = 0
             except WireError as error:
-                num_bad += 1
+                self._num_bad += 1
                 self._counts.num_bad_messages += 1
                 _log.warning("message dropped: %s", error)
-                if num_bad == self._settings.max_bad_in_a_row:
+                if self._num_bad == self._settings.max_bad_in_a_row:
                     raise BusyError(
-                        f"{self._asked}: messages must be sound, got {num_bad} bad ones"
+                        f"{self._asked}: messages must be sound, got {self._num_bad} bad ones and no sound "
+                        f"candle between"
                     ) from error
 
     def _take(self, body: bytes) -> None:
         message = parse_message(body, self._category)
         if isinstance(message, list):
-            self._pushed_s = self._heard_s
             for push in message:
                 self._receive(push)
+            self._pushed_s, self._num_bad = self._heard_s, 0  # no pong makes up for bad candles
         elif isinstance(message, Ack):
             self._take_ack(message)
 
@@ -217,15 +218,16 @@ class BybitConnection:
 
 
 def in_connections(topics: Sequence[str], max_characters: int) -> Iterator[list[str]]:
-    """Cut topics into runs whose characters, with quotes and commas, one connection may have."""
+    """Cut topics into runs whose characters, quotes and commas included, one connection may have."""
     run: list[str] = []
     num_characters = 0
     for topic in topics:
-        if run and num_characters + len(topic) + 3 > max_characters:
+        size = len(json.dumps([topic, ""])) - len(json.dumps([""]))
+        if run and num_characters + size > max_characters:
             yield run
             run, num_characters = [], 0
         run.append(topic)
-        num_characters += len(topic) + 3
+        num_characters += size
     if run:
         yield run
 
