@@ -7,7 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from polyscale.exchange.bybit_stream import BybitStream, StreamSettings
+from polyscale.exchange.bybit_stream import BybitStream, ClosedBar, StreamSettings
+from polyscale.exchange.bybit_wire import parse_klines
 from polyscale.market.timeframe import Timeframe
 from tests.exchange.bybit_answers import (
     BTC,
@@ -26,18 +27,38 @@ SERIES = {(BTC, M1): None}
 PONG = {"success": True, "ret_msg": "pong", "conn_id": "c", "req_id": "", "op": "ping"}
 
 
-def row_of(start_ms):
-    """A candle of either way, by its time alone."""
-    return candle(start_ms)
-
-
 def push(start_ms, ts_ms, *, confirm, row=None, topic="kline.1.BTCUSDT", **changes):
     """A message of one candle."""
     names = ("open", "high", "low", "close", "volume", "turnover")
-    numbers = dict(zip(names, (row or row_of(start_ms))[1:], strict=True))
+    numbers = dict(zip(names, (row or candle(start_ms))[1:], strict=True))
     times = {"start": start_ms, "end": start_ms + MINUTE_MS - 1, "interval": "1", "timestamp": ts_ms}
     data = {**times, **numbers, "confirm": confirm, **changes}
     return json.dumps({"type": "snapshot", "topic": topic, "data": [data], "ts": ts_ms})
+
+
+def at(i):
+    """The start of a minute."""
+    return FIRST_MS + i * MINUTE_MS
+
+
+def kline(i, row=None):
+    """The candle of a minute, as it is given out."""
+    return parse_klines(kline_answer(row or candle(at(i))), "linear", "BTCUSDT", M1).rows[0]
+
+
+def bars(first, last, market=BTC):
+    """Events of a run of minutes."""
+    return [ClosedBar(market, M1, kline(i)) for i in range(first, last + 1)]
+
+
+def after_s(seconds, do):
+    """To be run beside a stream."""
+
+    async def wait():
+        await asyncio.sleep(seconds)
+        do()
+
+    return wait
 
 
 class FakeStream(FakeBybit):
@@ -68,7 +89,7 @@ class FakeStream(FakeBybit):
     def candles(self, params):
         first, last = int(params["start"]), int(params["end"])
         starts = [at for at in range(first, last + 1, MINUTE_MS) if at <= self.now_ms]
-        rows = [self.revised.get(at, row_of(at)) for at in reversed(starts) if at not in self.missing]
+        rows = [self.revised.get(at, candle(at)) for at in reversed(starts) if at not in self.missing]
         return ok(kline_answer(*rows, category=params["category"], symbol=params["symbol"]))
 
     @asynccontextmanager
@@ -151,3 +172,15 @@ async def follow(fake, num_events, series=None, during=None, **settings):
         if beside:
             await beside
         return events, stream.counts
+
+
+@asynccontextmanager
+async def opened(fake, answer_rest=None):
+    """The events of a stream, to be taken one by one."""
+    async with (
+        asyncio.timeout(10_000),
+        fake.serving() as url,
+        client_of(answer_rest or fake.answer) as client,
+        aclosing(BybitStream(client, url).events(SERIES)) as coming,
+    ):
+        yield coming
