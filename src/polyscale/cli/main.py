@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from polyscale.cli import bars_commands, run_commands
+from polyscale.cli import bars_commands, replay_command, run_commands
 from polyscale.market.errors import PolyscaleError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ def _options(
 
 bars_commands.register(app)
 run_commands.register(app)
+replay_command.register(app)
 
 
 def main() -> None:

@@ -40,7 +40,9 @@ class Candles(NamedTuple):
     volume: Floats
     turnover: Floats
 
-    def __len__(self) -> int:
+    @property
+    def height(self) -> int:
+        """How many there are."""
         return len(self.start_ms)
 
     def row(self, idx: int) -> Candle:
@@ -72,7 +74,7 @@ def candles_of(bars: pl.DataFrame, timeframe: Timeframe) -> Candles:
 
 def coarser(candles: Candles, timeframe: Timeframe) -> Candles:
     """Put candles together; the last one holds what there is of its period."""
-    if not len(candles):
+    if not candles.height:
         return candles
     starts = period_start(candles.start_ms, timeframe)
     first = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))

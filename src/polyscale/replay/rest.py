@@ -126,6 +126,9 @@ def _funding(holdings: Holdings, params: Params, now_ms: int, keeps: Keeps) -> R
 def _instruments(holdings: Holdings, params: Params, now_ms: int, keeps: Keeps) -> Reply:
     """Instruments by symbol; the cursor is where the next page begins. Spot comes whole: it has no pages."""
     category = _category(params, (*CATEGORIES, "option"))
+    symbol = params.get("symbol")
+    if symbol and holdings.shelf(category, symbol) is None:
+        raise BadParameterError("params error: symbol invalid")
     wanted = {name: params.get(name) for name in ("symbol", "status", "baseCoin")}
     rows = [
         row

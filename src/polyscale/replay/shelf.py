@@ -38,12 +38,17 @@ class Shelf:
         self._seed = seed
         self._all: dict[Timeframe, Candles] = {self.finest: self._held[self.finest]}
         self._revised: dict[Timeframe, dict[int, Candle]] = {}
-        self.first_ms = min(int(held.start_ms[0]) for held in self._held.values() if len(held))
+        self.first_ms = min(int(held.start_ms[0]) for held in self._held.values() if held.height)
         self.last_ms = max(
-            int(held.start_ms[-1]) + timeframe.ms for timeframe, held in self._held.items() if len(held)
+            int(held.start_ms[-1]) + timeframe.ms for timeframe, held in self._held.items() if held.height
         )
         finest = self._held[self.finest]
         self.steps = Steps(num_decimals(finest.close), num_decimals(finest.volume))
+
+    @property
+    def timeframes(self) -> list[Timeframe]:
+        """What is held as it is, not put together."""
+        return sorted(self._held)
 
     def holds(self, timeframe: Timeframe) -> bool:
         """Whether candles of a timeframe are held or can be put together."""
@@ -101,7 +106,7 @@ class Shelf:
 
     def _finest_reaches(self, start_ms: int, timeframe: Timeframe) -> bool:
         finest = self._all[self.finest]
-        if not len(finest) or not self.finest.divides(timeframe):
+        if not finest.height or not self.finest.divides(timeframe):
             return False
         return int(finest.start_ms[0]) <= start_ms <= int(finest.start_ms[-1]) or timeframe not in self._held
 
@@ -110,7 +115,7 @@ class Shelf:
         finest = self._all[self.finest]
         parts = finest.between(finest.num_until(start_ms - 1), finest.num_until(now_ms - self.finest.ms))
         newest = self.forming(self.finest, now_ms)
-        if not len(parts):
+        if not parts.height:
             return None if newest is None else newest._replace(start_ms=start_ms)
         whole = joined(parts)._replace(start_ms=start_ms)
         if newest is None:

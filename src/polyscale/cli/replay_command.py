@@ -1,0 +1,180 @@
+"""``polyscale replay``: play the exchange from bars that are held, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from polyscale.cli.bars_commands import Label
+from polyscale.cli.options import STORE, CategoryOption, JsonOption, StoreOption, VenueOption
+from polyscale.market.errors import ConfigError
+
+if TYPE_CHECKING:
+    from polyscale.replay.exchange import ReplayExchange
+    from polyscale.replay.server import ReplayServer
+    from polyscale.replay.settings import ReplaySettings
+    from polyscale.replay.stored import Bars, Funding
+
+_EXAMPLES = (
+    "Examples: polyscale replay BTCUSDT --since 2025-03-01 --speed 60; "
+    "polyscale replay --file btc.parquet --symbol BTCUSDT --timeframe 1m --label open --since 2025-03-01; "
+    "polyscale replay --fault drops_per_hour=6 --fault late_confirm=0.1 --fault late_confirm_s=3"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("replay", epilog=_EXAMPLES)(replay)
+
+
+def replay(
+    symbols: Annotated[list[str] | None, typer.Argument(help="Symbols of the store; all if absent.")] = None,
+    store: StoreOption = STORE,
+    file: Annotated[Path | None, typer.Option(help="Play a file of candles instead of the store.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Symbol of the file's candles.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Of the file's candles: 1m, 5m ...")] = None,
+    label: Annotated[Label | None, typer.Option(help="Is the file's time the open or the close?")] = None,
+    venue: VenueOption = "bybit",
+    category: CategoryOption = "linear",
+    since: Annotated[
+        str | None, typer.Option(help="Time at which to begin, UTC; absent: the newest close that is held.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="Seconds of the exchange per second.")] = 1.0,
+    push_every: Annotated[
+        float, typer.Option(help="Seconds of the exchange between pushes of a forming candle.")
+    ] = 1.0,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
+    ] = 8750,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Something that goes wrong: NAME=VALUE, may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the faults and of the paths inside candles.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Play Bybit's public REST and WebSocket from bars that are held, as of a past time. Ctrl-C ends it."""
+    from polyscale.replay.exchange import ReplayExchange
+
+    settings = _settings({"speed": speed, "push_every_s": push_every, "seed": seed}, fault or [])
+    names = [name.upper() for name in symbols or []]
+    if file is None:
+        if symbol is not None or timeframe is not None or label is not None:
+            raise ConfigError("--symbol, --timeframe and --label go with --file, got no --file; add it")
+        bars, funding = _of_store(store, venue, category, names)
+    else:
+        bars, funding = _of_file(
+            file, venue, category, [*names, *([symbol] if symbol else [])], timeframe, label
+        )
+    exchange = ReplayExchange(bars=bars, funding=funding, start_ms=_begin_ms(since, bars), settings=settings)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(exchange, host, port, as_json=as_json))
+
+
+async def _serve(exchange: ReplayExchange, host: str, port: int, *, as_json: bool) -> None:
+    """Serve until the task is cancelled, as Ctrl-C does."""
+    from polyscale.replay.server import ReplayServer
+
+    async with ReplayServer(exchange, host, port) as server:
+        _tell(exchange, server, as_json=as_json)
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def _settings(plain: dict[str, Any], pairs: list[str]) -> ReplaySettings:
+    from pydantic import ValidationError
+
+    from polyscale.replay.settings import FaultSettings, ReplaySettings
+
+    known = FaultSettings.model_fields
+    faults = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or name not in known:
+            raise ConfigError(
+                f"--fault must be NAME=VALUE with a name out of {', '.join(known)}, got {pair!r}"
+            )
+        faults[name] = value
+    try:
+        return ReplaySettings.model_validate({**plain, "faults": faults})
+    except ValidationError as error:
+        found = error.errors()[0]
+        rule = found["msg"].replace("Input should", "must")
+        raise ConfigError(f"{found['loc'][-1]}: {rule}, got {found['input']!r}") from error
+
+
+def _of_store(store: Path, venue: str, category: str, symbols: list[str]) -> tuple[Bars, Funding]:
+    from polyscale.replay.stored import read_stored
+    from polyscale.store.store import Store
+
+    return read_stored(Store(store), venue, category, symbols)
+
+
+def _of_file(
+    file: Path, venue: str, category: str, symbols: list[str], timeframe: str | None, label: Label | None
+) -> tuple[Bars, Funding]:
+    from polyscale.exchange.bar_file import read_bar_file
+    from polyscale.market.bars import Market
+    from polyscale.market.timeframe import Timeframe
+
+    if len(symbols) != 1 or timeframe is None or label is None:
+        raise ConfigError(
+            f"--file needs one --symbol, --timeframe and --label open|close, got {len(symbols)} symbols, "
+            f"timeframe {timeframe}, label {label and label.value}: none of them is ever guessed"
+        )
+    parsed = Timeframe.parse(timeframe)
+    market = Market(venue, category, symbols[0].upper())
+    return {(market, parsed): read_bar_file(file, parsed, label.value).bars}, {}
+
+
+def _begin_ms(since: str | None, bars: Bars) -> int:
+    if since is None:
+        return max(int(frame["close_time"].dt.epoch("ms")[-1]) for frame in bars.values() if len(frame))
+    try:
+        instant = datetime.fromisoformat(since)
+    except ValueError as error:
+        raise ConfigError(
+            f"--since must be a time such as 2025-03-01 or 2025-03-01T12:00, got {since!r}"
+        ) from error
+    return round((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+def _tell(exchange: ReplayExchange, server: ReplayServer, *, as_json: bool) -> None:
+    from polyscale.cli import console
+
+    now = datetime.fromtimestamp(exchange.now_ms / 1_000, UTC)
+    if as_json:
+        console.print_json({"url": server.url, "ws_url": server.ws_url, "now": now.isoformat()})
+        return
+    rows = [
+        [str(market), ", ".join(map(str, shelf.timeframes)), _day(shelf.first_ms), _day(shelf.last_ms)]
+        for market, shelf in exchange.holdings.shelves.items()
+    ]
+    console.table("held", ["market", "timeframes", "first open", "last close"], rows)
+    speed = f"{exchange.settings.speed:g} s of it per second"
+    faults = exchange.settings.faults.model_dump(exclude_defaults=True)
+    shown = ", ".join(f"{name} {value:g}" for name, value in faults.items()) or "none"
+    categories = sorted({market.category for market in exchange.holdings.shelves})
+    lines = [
+        f"exchange's time: {now:%Y-%m-%d %H:%M:%S} UTC, {speed}; faults: {shown}",
+        f"REST:      {server.url}",
+        *(f"WebSocket: {server.ws_url}/v5/public/{category}" for category in categories),
+        "",
+        f'polyscale: BybitClient("{server.url}")',
+        f'pybit:     session = HTTP(); session.endpoint = "{server.url}"',
+        f'ccxt:      exchange = ccxt.bybit(); exchange.urls["api"] = dict.fromkeys(exchange.urls["api"], '
+        f'"{server.url}")',
+        "",
+        "Ctrl-C ends it.",
+    ]
+    console.out.print("\n".join(lines), highlight=False, markup=False)
+
+
+def _day(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1_000, UTC):%Y-%m-%d %H:%M}"
