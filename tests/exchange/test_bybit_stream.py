@@ -102,6 +102,19 @@ def test_missing_confirm_is_made_up_by_rest_after_the_grace():
     assert now_s == pytest.approx(125, abs=0.5)
 
 
+def test_bar_missing_before_a_later_one_is_asked_for_at_once():
+    fake = FakeStream()
+    fake.unconfirmed = {at(1)}
+
+    async def time_of_third():
+        events, _ = await follow(fake, 3, confirm_grace_s=100)
+        return events, asyncio.get_running_loop().time()
+
+    events, now_s = run(time_of_third())
+    assert events == bars(0, 2)
+    assert now_s == pytest.approx(180, abs=0.5)  # not only after the grace, at 220
+
+
 def test_late_and_doubled_confirms_change_nothing():
     fake = FakeStream()
     fake.late, fake.doubled = {at(1): 50}, {at(2), at(3)}

@@ -21,6 +21,18 @@ def test_candles_missed_while_away_come_by_rest_before_any_pushed_one(caplog):
     assert all("connecting again in" in warning for warning in warnings)
 
 
+def test_bar_missed_while_away_is_asked_for_at_once_after_the_reconnect():
+    fake = FakeStream(acks=[None, ""])
+
+    async def end_s():
+        events, _ = await follow(fake, 2, during=after_s(110, fake.drop), ack_s=12.0)
+        return events, asyncio.get_running_loop().time()
+
+    events, now_s = run(end_s())
+    assert events == bars(0, 1)
+    assert 122.5 < now_s < 124  # not only after the grace, at 125
+
+
 def test_waits_grow_to_their_cap_and_shrink_again_after_a_healthy_minute():
     fake = FakeStream(handshakes=[(503, "")] * 10)
 
@@ -110,6 +122,13 @@ def test_many_bad_messages_in_a_row_mean_a_new_connection():
     events, counts = run(follow(fake, 2, during=after))
     assert events == bars(0, 1)
     assert counts.num_connects == 2
+
+
+def test_sound_candle_between_bad_messages_keeps_the_connection():
+    fake = FakeStream()
+    fake.greetings = [*["nonsense"] * 9, push(at(0), at(0) + 5, confirm=False), *["nonsense"] * 9]
+    _, counts = run(follow(fake, 2))
+    assert (counts.num_bad_messages, counts.num_connects) == (18, 1)
 
 
 def test_closing_does_not_wait_for_a_connection_that_has_fallen_silent():
