@@ -35,9 +35,9 @@ def fetch_process(url, store, days):
 
 
 def await_commit(root, process):
-    """Wait until the log of the bars grows, or the process ends."""
-    before = num_commits(root)
-    while num_commits(root) == before and process.poll() is None:
+    """Wait until bars are added, or the process ends; the first commit only makes the table."""
+    before = max(num_commits(root), 1)
+    while num_commits(root) <= before and process.poll() is None:
         time.sleep(0.01)
 
 
@@ -62,7 +62,9 @@ def kill_again_and_again(tmp_path, days, num_kills, seed):
     with running(exchange) as server:
         for _ in range(num_kills):
             with fetch_process(server.url, tmp_path, days) as process:
-                time.sleep(moments.uniform(0.5, 2.5))
+                if moments.random() < 0.7:
+                    await_commit(tmp_path, process)
+                time.sleep(moments.uniform(0.0, 1.2))
                 process.kill()
             heights.append(check_stored(store, source))
         with fetch_process(server.url, tmp_path, days) as process:
@@ -75,7 +77,7 @@ def kill_again_and_again(tmp_path, days, num_kills, seed):
 
 
 def test_three_kills_lose_and_double_nothing(tmp_path):
-    assert kill_again_and_again(tmp_path, days=60, num_kills=3, seed=5)
+    assert kill_again_and_again(tmp_path, days=30, num_kills=3, seed=5)
 
 
 @pytest.mark.slow
