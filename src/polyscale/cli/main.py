@@ -14,7 +14,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from polyscale.cli import bars_commands, fetch_command, replay_command, run_commands
+from polyscale.cli import (
+    bars_commands,
+    fetch_command,
+    replay_command,
+    run_commands,
+    stream_command,
+    upkeep_commands,
+)
 from polyscale.market.errors import PolyscaleError
 
 app = typer.Typer(
@@ -42,9 +49,11 @@ def _options(
 
 
 fetch_command.register(app)
+stream_command.register(app)
 bars_commands.register(app)
 run_commands.register(app)
 replay_command.register(app)
+upkeep_commands.register(app)
 
 
 def main() -> None:

@@ -160,13 +160,14 @@ def _tell(exchange: ReplayExchange, server: ReplayServer, *, as_json: bool) -> N
     speed = f"{exchange.settings.speed:g} s of it per second"
     faults = exchange.settings.faults.model_dump(exclude_defaults=True)
     shown = ", ".join(f"{name} {value:g}" for name, value in faults.items()) or "none"
+    venue = next(iter(exchange.holdings.shelves)).venue
     categories = sorted({market.category for market in exchange.holdings.shelves})
     lines = [
         f"exchange's time: {now:%Y-%m-%d %H:%M:%S} UTC, {speed}; faults: {shown}",
         f"REST:      {server.url}",
         *(f"WebSocket: {server.ws_url}/v5/public/{category}" for category in categories),
         "",
-        f'polyscale: BybitClient("{server.url}")',
+        f"polyscale: polyscale fetch SYMBOL --url {server.url} --venue {venue}",
         f'pybit:     session = HTTP(); session.endpoint = "{server.url}"',
         f'ccxt:      exchange = ccxt.bybit(); exchange.urls["api"] = dict.fromkeys(exchange.urls["api"], '
         f'"{server.url}")',

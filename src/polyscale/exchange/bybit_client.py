@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, Self
 
@@ -222,7 +222,7 @@ class BybitClient:
         candles = await self._candles(source, market, timeframe, window)
         if candles.rejected:
             candles = await self._candles(source, market, timeframe, window)
-        return Page(window, _to_bars(candles.rows, timeframe), candles.rejected)
+        return Page(window, to_bars(candles.rows, timeframe), candles.rejected)
 
     async def _candles(
         self, source: _Source, market: Market, timeframe: Timeframe, window: Window
@@ -293,7 +293,8 @@ def venue_of(base_url: str) -> str:
         ) from error
 
 
-def _to_bars(rows: list[Kline], timeframe: Timeframe) -> pl.DataFrame:
+def to_bars(rows: Sequence[Kline], timeframe: Timeframe) -> pl.DataFrame:
+    """Closed candles, ascending, as a frame of the contract."""
     frame = pl.DataFrame(rows, schema=["start_ms", *list(BAR_SCHEMA)[1:]], orient="row")
     frame = frame.with_columns(close_time=pl.col("start_ms") + timeframe.ms)
     return check_bars(frame.select(pl.col(name).cast(kind) for name, kind in BAR_SCHEMA.items()), timeframe)
