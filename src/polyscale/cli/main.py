@@ -16,6 +16,7 @@ import typer
 
 from polyscale.cli import (
     bars_commands,
+    demo_command,
     fetch_command,
     replay_command,
     run_commands,
@@ -52,6 +53,7 @@ fetch_command.register(app)
 stream_command.register(app)
 bars_commands.register(app)
 run_commands.register(app)
+demo_command.register(app)
 replay_command.register(app)
 upkeep_commands.register(app)
 
