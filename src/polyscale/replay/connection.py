@@ -14,7 +14,6 @@ from aiohttp import WSMsgType, web
 
 from polyscale.replay.conversation import Conversation, Topic
 
-_MAX_WAITING: Final = 100_000  # texts that a client may be behind before it is cut
 _MAX_TEXT: Final = 1 << 20  # bytes of one text of a client
 _CLOSING_S: Final = 1.0  # that a client has to answer a close
 
@@ -26,15 +25,22 @@ class Connection:
     ----------
     idle_s
         Without a word from the client for so long, it is closed.
+    max_behind
+        With more texts than these waiting to be sent, it is cut.
     on_heard
         Called after every text of the client, for its topics may differ.
     """
 
     def __init__(
-        self, conversation: Conversation, idle_s: float, on_heard: Callable[[Connection], None]
+        self,
+        conversation: Conversation,
+        idle_s: float,
+        max_behind: int,
+        on_heard: Callable[[Connection], None],
     ) -> None:
         self._conversation = conversation
         self._idle_s = idle_s
+        self._max_behind = max_behind
         self._on_heard = on_heard
         self._socket = web.WebSocketResponse(
             autoping=False, compress=False, max_msg_size=_MAX_TEXT, timeout=_CLOSING_S
@@ -67,7 +73,7 @@ class Connection:
             return
         self._waiting.append(text)
         self._filled.set()
-        if len(self._waiting) > _MAX_WAITING:
+        if len(self._waiting) > self._max_behind:
             self.drop()
 
     def drop(self) -> None:
