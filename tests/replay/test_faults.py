@@ -205,3 +205,10 @@ def test_connections_fall_silent_at_their_rate():
     num_heard, num_connections = listen(exchange, story)
     assert num_heard < 36
     assert num_connections == 1
+
+
+def test_a_ban_holds_where_nothing_is_limited():
+    exchange = exchange_of(LAST_MS, faults={"http_403": 0.2}, limited=False)
+    statuses = [exchange.answer("/v5/market/time", {}, "it", at_s / 100).status for at_s in range(100)]
+    assert statuses[-1] == 403
+    assert statuses == sorted(statuses)

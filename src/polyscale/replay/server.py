@@ -129,7 +129,7 @@ class ReplayServer:
         name = f"{self._names.getrandbits(96):024x}"
         settings = exchange.settings
         conversation = Conversation(exchange.holdings, category, name, lambda: exchange.now_ms, settings.pong)
-        connection = Connection(conversation, settings.idle_s, settings.max_behind, broadcast.heard)
+        connection = Connection(conversation, settings, broadcast.heard)
         timers = broadcast.join(connection)
         try:
             return await connection.serve(request)
