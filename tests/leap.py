@@ -8,6 +8,7 @@ import asyncio
 import selectors
 
 PATIENCE_S = 0.0005  # real time in which bytes on loopback arrive
+STUCK_S = 20  # real time in which a thread, the only thing that is waited for, must be done
 
 
 class _Leap(selectors.DefaultSelector):
@@ -21,7 +22,8 @@ class _Leap(selectors.DefaultSelector):
         if ready or timeout == 0:
             return ready
         sockets = len(self.get_map()) > 1  # the first is the loop's own
-        ready = super().select(PATIENCE_S if sockets else 0)
+        wait_s = PATIENCE_S if sockets else 0
+        ready = super().select(STUCK_S if timeout is None else wait_s)
         if ready:
             return ready
         assert timeout is not None, "everything waits and nothing will wake it"

@@ -65,7 +65,7 @@ def test_importing_the_same_file_twice_changes_nothing(folder):
 def test_bars_shows_what_the_store_holds(folder):
     (held,) = json.loads(polyscale("bars", "--json", folder=folder).stdout)
     assert held["symbol"] == "BTCUSDT"
-    assert (held["rows"], held["num_gaps"]) == (3_840, 0)
+    assert (held["rows"], held["missing_bars"]) == (3_840, 0)
     assert "3,840" in polyscale("bars", folder=folder).stdout
 
 

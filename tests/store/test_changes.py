@@ -9,7 +9,8 @@ def test_rows_divide_into_new_revised_and_unchanged():
     stored = make_bars([1, 2, 3])
     incoming = pl.concat([make_bars([2]), make_bars([3], price=101.0), make_bars([4])])
     changes = changes_between(stored, incoming, BARS)
-    assert changes[1:] == (1, 1, 1)
+    assert (changes.num_inserted, changes.num_updated, changes.num_unchanged) == (1, 1, 1)
+    assert changes.replaced.equals(stored.tail(1))
     assert changes.rows.equals(incoming.tail(2))
 
 
@@ -20,4 +21,5 @@ def test_revised_row_is_taken_whole_with_its_null():
 
 def test_nothing_stored_makes_every_row_new():
     bars = make_bars([1, 2])
-    assert changes_between(bars.clear(), bars, BARS)[1:] == (2, 0, 0)
+    changes = changes_between(bars.clear(), bars, BARS)
+    assert (changes.num_inserted, changes.num_updated, changes.num_unchanged) == (2, 0, 0)

@@ -121,9 +121,10 @@ def cut_file(root):
 
 
 def swap_file(root):
-    """A file that reads well and breaks the contract, as flipped bits may."""
+    """A file that reads well and holds a plausible bar that was never written, as flipped bits may."""
     path = next(root.rglob("*.parquet"))
-    pl.read_parquet(path, hive_partitioning=False).with_columns(low=-pl.col("low")).write_parquet(path)
+    rows = pl.read_parquet(path, hive_partitioning=False)
+    rows.with_columns(volume=pl.col("volume") + (pl.int_range(pl.len()) == 3)).write_parquet(path)
 
 
 @pytest.mark.parametrize("damage", [damage_log, cut_log, lose_log, lose_file, cut_file, swap_file])
@@ -147,9 +148,11 @@ def test_table_of_another_program_is_refused(tmp_path):
 
 
 def test_rows_doubled_by_another_program_are_refused(store, tmp_path):
+    path = next(tmp_path.rglob("*.parquet"))
     names = {"venue": "bybit", "category": "linear", "symbol": "BTCUSDT", "timeframe": "1m"}
+    rows = pl.read_parquet(path, hive_partitioning=False)
     write_deltalake(
-        tmp_path / "bars", TEN.with_columns(**{k: pl.lit(v) for k, v in names.items()}), mode="append"
+        tmp_path / "bars", rows.with_columns(**{k: pl.lit(v) for k, v in names.items()}), mode="append"
     )
     with pytest.raises(StoreError, match=r"must hold each close_time of .* once"):
         store.read_bars(BTC, M1)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market
 from polyscale.market.errors import ConfigError, DataError, NotStoredError
 from polyscale.market.timeframe import Timeframe
+from polyscale.store.ledger import gaps
 from polyscale.store.store import DataVersion, Store, WriteResult
 from tests.store.series import BTC, ETH, FIRST, M1, M5, drawn_bars, make_bars, make_funding, minute
 
@@ -130,11 +131,6 @@ def test_no_rows_make_no_table(store):
     assert store.version() == DataVersion(None, None)
 
 
-def test_gaps_name_both_sides_and_what_is_missing(store):
-    store.write_bars(BTC, M5, make_bars([5, 10, 25, 30, 40]))
-    assert store.gaps(BTC, M5).rows() == [(minute(10), minute(25), 2), (minute(30), minute(40), 1)]
-
-
 def test_contents_list_every_series_with_its_gaps(store):
     assert store.contents().is_empty()
     store.write_bars(ETH, M1, make_bars([1, 2]))
@@ -143,17 +139,16 @@ def test_contents_list_every_series_with_its_gaps(store):
     contents = store.contents()
     assert contents["symbol"].to_list() == ["BTCUSDT", "BTCUSDT", "ETHUSDT"]
     assert contents["timeframe"].to_list() == ["1m", "5m", "1m"]
-    assert contents.row(1)[4:] == (5, minute(5), minute(40), 2, 3)
+    assert contents.row(1)[4:] == (5, minute(5), minute(40), 3)
+    assert store.series() == [(BTC, M1), (BTC, M5), (ETH, M1)]
 
 
 def test_unknown_market_is_told_what_there_is(store):
-    with pytest.raises(NotStoredError, match=r"got nothing .* bring it in with `polyscale import`"):
+    with pytest.raises(NotStoredError, match=r"got nothing .* bring it in with `polyscale fetch`"):
         store.read_bars(BTC, M1)
     store.write_bars(BTC, M5, make_bars([5]))
     with pytest.raises(NotStoredError, match="bars of bybit/linear/BTCUSDT 1m, got bybit/linear/BTCUSDT 5m"):
         store.read_bars(BTC, M1)
-    with pytest.raises(NotStoredError, match="bars of bybit/linear/BTCUSDT 1m"):
-        store.gaps(BTC, M1)
     with pytest.raises(NotStoredError, match="funding of bybit/linear/BTCUSDT, got nothing"):
         store.read_funding(BTC)
 
@@ -228,5 +223,6 @@ def test_real_bars_with_524_gaps_are_stored_and_counted(store):
     ada = Market("bybit", "linear", "ADAUSDT")
     assert store.write_bars(ada, M1, bars).inserted == bars.height
     assert store.read_bars(ada, M1).equals(bars)
-    assert store.gaps(ada, Timeframe(1)).height == 524
-    assert store.contents()["num_gaps"].item() == 524
+    found = gaps(store, ada, Timeframe(1))
+    assert (found.height, set(found["kind"])) == (524, {"not fetched"})
+    assert store.contents()["missing_bars"].item() == found["missing_bars"].sum()

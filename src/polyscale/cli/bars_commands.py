@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyscale.cli.options import STORE, CategoryOption, JsonOption, StoreOption, VenueOption
 from polyscale.market.errors import ConfigError
+
+if TYPE_CHECKING:
+    from polyscale.store.store import Store
 
 
 class Kind(StrEnum):
@@ -127,26 +130,23 @@ def show_bars(
     )
 
 
-def _show_gaps(store: object, symbol: str, *, as_json: bool) -> None:
+def _show_gaps(store: Store, symbol: str, *, as_json: bool) -> None:
     from polyscale.cli import console
-    from polyscale.market.bars import Market
     from polyscale.market.errors import NotStoredError
-    from polyscale.market.timeframe import Timeframe
-    from polyscale.store.store import Store
+    from polyscale.store.ledger import gaps
 
-    assert isinstance(store, Store)
-    held = [row for row in store.contents().to_dicts() if row["symbol"] == symbol]
+    held = [(market, timeframe) for market, timeframe in store.series() if market.symbol == symbol]
     if not held:
         raise NotStoredError(
             f"the store must hold bars of {symbol} to list their gaps; `polyscale bars` shows what is there"
         )
-    for row in held:
-        found = store.gaps(Market(row["venue"], row["category"], symbol), Timeframe.parse(row["timeframe"]))
+    for market, timeframe in held:
+        found = gaps(store, market, timeframe)
         cells = [{key: _plain(value) for key, value in gap.items()} for gap in found.to_dicts()]
         if as_json:
-            console.print_json({"timeframe": row["timeframe"], "gaps": cells})
+            console.print_json({"timeframe": str(timeframe), "gaps": cells})
         else:
-            title = f"{symbol} {row['timeframe']}: {found.height} gaps"
+            title = f"{market} {timeframe}: {found.height} gaps"
             console.table(title, found.columns, [[_cell(value) for value in gap.values()] for gap in cells])
 
 

@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from polyscale.cli import bars_commands, replay_command, run_commands
+from polyscale.cli import bars_commands, fetch_command, replay_command, run_commands
 from polyscale.market.errors import PolyscaleError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ def _options(
     """One attention network over several time scales of a market. Try: [bold]polyscale demo[/bold]."""
 
 
+fetch_command.register(app)
 bars_commands.register(app)
 run_commands.register(app)
 replay_command.register(app)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Category(StrEnum):
+    """Markets of Bybit."""
+
+    SPOT = "spot"
+    LINEAR = "linear"
+    INVERSE = "inverse"
+
 
 StoreOption = Annotated[
     Path, typer.Option("--store", envvar="POLYSCALE_STORE", help="Folder of the store.", show_default=True)
@@ -16,6 +26,13 @@ RunsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")]
 VenueOption = Annotated[str, typer.Option(help="Venue of the market.")]
 CategoryOption = Annotated[str, typer.Option(help="spot, linear or inverse.")]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="POLYSCALE_BYBIT_URL",
+        help="Address of the exchange: testnet, or a server started with polyscale replay.",
+    ),
+]
 RunArgument = Annotated[str, typer.Argument(help="A run: its folder, its id, or 'last'.")]
 
 STORE = Path("store")

@@ -39,6 +39,7 @@ from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import DAY_MS, Timeframe
 
 BYBIT_URL: Final = "https://api.bybit.com"
+_VENUES: Final = {BYBIT_URL: "bybit", "https://api-testnet.bybit.com": "bybit-testnet"}
 _PAGE_BARS: Final = 1_000
 _PAGE_RATES: Final = 200
 _DAILY: Final = Timeframe(1_440)
@@ -279,6 +280,17 @@ class BybitClient:
             raise ConfigError(f"symbol must be one word in upper case such as BTCUSDT, got {symbol!r}")
         if not 0 <= start_ms <= end_ms:
             raise ConfigError(f"must ask for 0 <= start_ms <= end_ms, got {start_ms} and {end_ms}")
+
+
+def venue_of(base_url: str) -> str:
+    """The name of the market places that are known by their address; `ConfigError` for another address."""
+    try:
+        return _VENUES[base_url.rstrip("/")]
+    except KeyError as error:
+        raise ConfigError(
+            f"the address must be one of {list(_VENUES)} for its bars to have a name, got {base_url!r}; "
+            f"give the venue under which they are to be kept"
+        ) from error
 
 
 def _to_bars(rows: list[Kline], timeframe: Timeframe) -> pl.DataFrame:

@@ -76,8 +76,7 @@ class Source(Protocol):
 
 def windows_of(timeframe: Timeframe, start_ms: int, end_ms: int, page_bars: int) -> Iterator[Window]:
     """Windows of at most a page, aligned to the grid, over the bars that lie in ``[start_ms, end_ms]``."""
-    step_ms, offset_ms = timeframe.ms, timeframe.offset_ms
-    first_ms = offset_ms - (offset_ms - start_ms) // step_ms * step_ms
-    stop_ms = offset_ms + (end_ms - offset_ms) // step_ms * step_ms  # the last close that is allowed
-    for page_ms in range(first_ms, stop_ms, page_bars * step_ms):
+    step_ms = timeframe.ms
+    stop_ms = timeframe.floor_ms(end_ms)  # the last close that is allowed
+    for page_ms in range(timeframe.ceil_ms(start_ms), stop_ms, page_bars * step_ms):
         yield Window(page_ms, min(page_ms + page_bars * step_ms, stop_ms) - step_ms)

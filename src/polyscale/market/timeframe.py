@@ -66,6 +66,14 @@ class Timeframe:
         """Where the grid begins: 0, but Monday 1970-01-05 for whole weeks."""
         return _FIRST_MONDAY_MS if self.minutes % _WEEK_MINUTES == 0 else 0
 
+    def floor_ms(self, time_ms: int) -> int:
+        """The last time of the grid at or before a time."""
+        return time_ms - (time_ms - self.offset_ms) % self.ms
+
+    def ceil_ms(self, time_ms: int) -> int:
+        """The first time of the grid at or after a time."""
+        return time_ms + (self.offset_ms - time_ms) % self.ms
+
     def divides(self, other: Timeframe) -> bool:
         """Whether bars of ``other`` can be put together out of bars of this one."""
         return other.minutes % self.minutes == 0

@@ -17,6 +17,7 @@ from polyscale.pipeline.load import SymbolBars, load_at_version, same_bars
 from polyscale.pipeline.run import Observer, Run, load_run, read_run_config, start, train
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import Store
+from polyscale.store.upkeep import pin
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,10 @@ def begin(config: RunConfig, store: Store, runs: Path, observer: Observer) -> Jo
     observer.stage("simulating the market" if config.market.simulation else "reading bars")
     symbols, version = load_at_version(config, store)
     prepared = _prepared(config, symbols, observer)
-    return Job(start(config, symbols, version, runs), config, symbols, prepared, resumed=False)
+    folder = start(config, symbols, version, runs)
+    if version is not None:
+        pin(store, folder.name, version)
+    return Job(folder, config, symbols, prepared, resumed=False)
 
 
 def resume(folder: RunFolder, store: Store, observer: Observer) -> Job:

@@ -13,9 +13,14 @@ class Changes(NamedTuple):
     """The rows that a write must touch, and how the incoming rows divide."""
 
     rows: pl.DataFrame
+    replaced: pl.DataFrame  # the stored rows that give way to others
     num_inserted: int
-    num_updated: int
     num_unchanged: int
+
+    @property
+    def num_updated(self) -> int:
+        """How many stored rows give way."""
+        return self.replaced.height
 
 
 def changes_between(stored: pl.DataFrame, incoming: pl.DataFrame, layout: Layout) -> Changes:
@@ -31,8 +36,9 @@ def changes_between(stored: pl.DataFrame, incoming: pl.DataFrame, layout: Layout
     differs = pl.any_horizontal([_differs(name, layout) for name in layout.values if name != time])
     kind = both.select(inserted=~is_stored, updated=is_stored & differs)
     rows = incoming.filter(kind["inserted"] | kind["updated"])
-    num_inserted = int(kind["inserted"].sum())
-    return Changes(rows, num_inserted, rows.height - num_inserted, incoming.height - rows.height)
+    revised = incoming.filter(kind["updated"]).select(time)
+    replaced = stored.join(revised, on=time, how="semi")
+    return Changes(rows, replaced, rows.height - replaced.height, incoming.height - rows.height)
 
 
 def _differs(name: str, layout: Layout) -> pl.Expr:

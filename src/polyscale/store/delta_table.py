@@ -2,31 +2,45 @@
 
 Reading takes the list of live files from Delta's log and hands them to polars. Writing compares first and
 merges the difference only, so that writing the same again makes no version. Two writers at once: the loser
-of the commit compares again with what the winner left.
+of the commit compares again with what the winner left. Every row is sealed when it is written, and the seal
+is checked whenever whole rows are read.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import polars as pl
-from deltalake import DeltaTable
+from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from polyscale.market.errors import NotStoredError, StoreError
 from polyscale.store.changes import Changes, changes_between
 from polyscale.store.layout import CONFIGURATION, STORED_TIME, Layout, Partition
+from polyscale.store.seal import SEAL, seal_of
 
+_T = TypeVar("_T")
 _NUM_ATTEMPTS: Final = 6
 _FIRST_PAUSE_S: Final = 0.05  # doubled at each attempt: 1.6 s in all
+# row groups are read in parallel; the default of compaction, zstd, takes twice as long to read
+_COMPACTED: Final = WriterProperties(compression="SNAPPY", max_row_group_size=65_536)
 _READER_VERSION: Final = 1  # above it lie deletion vectors and column mapping, which polars would not see
+
+
+class DataFile(NamedTuple):
+    """One Parquet file of a series, as Delta's log has it."""
+
+    path: str
+    num_rows: int
+    first: datetime
+    last: datetime
 
 
 @dataclass(frozen=True)
@@ -74,27 +88,36 @@ class PartitionedTable:
         partition: Partition,
         after: datetime | None = None,
         until: datetime | None = None,
-        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        """Read the rows with ``after < time <= until``, sorted, in the contract's types."""
-        columns = list(columns or self.layout.values)
-        key = pl.col(self.layout.time)
-        limits = [(">", after), ("<=", until)]
-        filters = [*partition.filters(), *((self.layout.time, op, at) for op, at in limits if at is not None)]
+        """Read the rows with ``after < time <= until``, sorted, in the contract's types, seals checked."""
+        rows = self._read(table, partition, [*self.layout.values, SEAL], after, until)
+        return self._sorted(self._unsealed(rows, partition), partition)
+
+    def read_times(self, table: DeltaTable, partition: Partition) -> pl.Series:
+        """Read the times alone, sorted."""
+        times = self._read(table, partition, [self.layout.time])
+        return self._sorted(times, partition)[self.layout.time]
+
+    def files(self, table: DeltaTable, partition: Partition) -> list[DataFile]:
+        """List the live files of a series, oldest rows first."""
+        key, found = self.layout.time, []
+        for row in pl.DataFrame(table.get_add_actions(flatten=True)).iter_rows(named=True):
+            if all(row[f"partition.{name}"] == value for name, value in partition.values):
+                first, last = row[f"min.{key}"], row[f"max.{key}"]
+                found.append(DataFile(row["path"], row["num_records"], first, last))
+        return sorted(found, key=lambda file: file.first)
+
+    def read_file(self, file: DataFile, partition: Partition) -> pl.DataFrame:
+        """Read one file whole, its seals checked.
+
+        Raises
+        ------
+        StoreError
+            If it is missing, cannot be read, or holds other rows than were written.
+        """
         with self._failures_named():
-            files = table.file_uris(file_pruning_predicate=filters)
-            if not files:
-                return self.layout.values.to_frame().select(columns)
-            rows = pl.read_parquet(
-                [unquote(file) for file in files] if self.is_local else files,
-                columns=columns,
-                hive_partitioning=False,
-                glob=False,
-                storage_options=self._options(),
-            )
-            rows = rows.select(pl.col(name).cast(self.layout.values[name]) for name in columns)
-        rows = rows.filter(*([key > after] if after else []), *([key <= until] if until else []))
-        return self._sorted(rows, partition)
+            rows = self._scan([f"{self.uri}/{file.path}"], [*self.layout.values, SEAL])
+        return self._unsealed(rows, partition)
 
     def upsert(self, partition: Partition, rows: pl.DataFrame) -> Changes:
         """Insert new rows and update those that differ; no commit if there are none.
@@ -104,10 +127,63 @@ class PartitionedTable:
         StoreError
             If other writers were faster in every attempt, or the table is damaged.
         """
+        return self._retrying(partition, lambda: self._upsert_once(partition, rows))
+
+    def append(self, partition: Partition, rows: pl.DataFrame) -> None:
+        """Add rows, whatever is there."""
+
+        def write() -> None:
+            with self._failures_named():
+                write_deltalake(self._opened(), self._stored(partition, rows), mode="append")
+
+        self._retrying(partition, write)
+
+    def compact(self, partition: Partition, above: int) -> int:
+        """Rewrite a series as few files sorted by time, if it has more than so many; how many it had."""
+
+        def rewrite() -> int:
+            table = self.open()
+            num_files = len(self.files(table, partition)) if table else 0
+            if table is not None and num_files > above:
+                with self._failures_named():
+                    filters = [(name, "=", value) for name, value in partition.values]
+                    table.optimize.z_order(
+                        [self.layout.time], partition_filters=filters, writer_properties=_COMPACTED
+                    )
+            return num_files
+
+        return self._retrying(partition, rewrite)
+
+    def vacuum(self, keep_versions: Iterable[int], retention_hours: int) -> int:
+        """Delete files older than so many hours that neither the newest nor a kept version names."""
+        table = self.open()
+        if table is None:
+            return 0
+        with self._failures_named():
+            gone = table.vacuum(
+                retention_hours,
+                dry_run=False,
+                enforce_retention_duration=False,
+                keep_versions=sorted(keep_versions) or None,
+            )
+        return len(gone)
+
+    def set_aside(self, paths: Iterable[str], to: Path) -> None:
+        """Move damaged files out of the table, so that their rows are missing and can be written again."""
+        for path in paths:
+            here, there = Path(self.uri) / unquote(path), to / unquote(path)
+            if here.exists():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                here.replace(there)
+        with self._failures_named():
+            self._opened().repair()
+
+    def _retrying(self, partition: Partition, act: Callable[[], _T]) -> _T:
+        """Act again while other writers are faster."""
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, _NUM_ATTEMPTS + 1):
             try:
-                return self._upsert_once(partition, rows)
+                return act()
             except CommitFailedError as error:
                 if attempt == _NUM_ATTEMPTS:
                     raise StoreError(
@@ -126,40 +202,90 @@ class PartitionedTable:
         changes = changes_between(stored, rows, self.layout)
         if not changes.rows.is_empty():
             with self._failures_named():
-                self._merge(table or self._create(), partition, changes.rows)
+                self._merge(table or self._opened(), partition, changes.rows)
         return changes
-
-    def _create(self) -> DeltaTable:
-        DeltaTable.create(
-            self.uri,
-            schema=self.layout.schema(),
-            partition_by=list(self.layout.partitions),
-            mode="ignore",  # another writer may have been faster
-            configuration=CONFIGURATION,
-            storage_options=self._options(),
-        )
-        return DeltaTable(self.uri, storage_options=self._options())
 
     def _merge(self, table: DeltaTable, partition: Partition, rows: pl.DataFrame) -> None:
         """Merge on the snapshot that was compared: rows that others added since make the commit fail."""
         key = self.layout.time
         after, until = _span(rows[key])
-        source = rows.with_columns(
-            pl.col(key).cast(STORED_TIME), *(pl.lit(value).alias(name) for name, value in partition.values)
-        )
         within = f"t.{key} > '{after.isoformat()}' AND t.{key} <= '{until.isoformat()}'"
         merger = table.merge(
-            source,
+            self._stored(partition, rows),
             predicate=f"{partition.where('t')} AND {within} AND s.{key} = t.{key}",
             source_alias="s",
             target_alias="t",
         )
         merger.when_matched_update_all().when_not_matched_insert_all().execute()
 
+    def _opened(self) -> DeltaTable:
+        """The table, made if there is none; another writer may make it first."""
+        return self.open() or self._create()
+
+    def _create(self) -> DeltaTable:
+        DeltaTable.create(
+            self.uri,
+            schema=self.layout.schema(),
+            partition_by=list(self.layout.partitions),
+            mode="ignore",
+            configuration=CONFIGURATION,
+            storage_options=self._options(),
+        )
+        return DeltaTable(self.uri, storage_options=self._options())
+
+    def _stored(self, partition: Partition, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows as they lie in the table: sealed, with their partition, in Delta's types."""
+        times = [name for name, kind in self.layout.values.items() if kind.is_temporal()]
+        return rows.with_columns(
+            seal_of(rows.select(list(self.layout.values)), str(partition)),
+            pl.col(times).cast(STORED_TIME),
+            *(pl.lit(value).alias(name) for name, value in partition.values),
+        )
+
+    def _unsealed(self, rows: pl.DataFrame, partition: Partition) -> pl.DataFrame:
+        values = rows.select(list(self.layout.values))
+        broken = seal_of(values, str(partition)) != rows[SEAL]
+        if broken.any():
+            raise StoreError(
+                f"{self.uri} must hold {partition} as it was written, got another checksum in "
+                f"{broken.sum()} of {rows.height} rows, first at "
+                f"{values[self.layout.time][int(broken.arg_true()[0])]}: files are damaged; see "
+                f"`polyscale bars --verify`, or restore the folder from a backup"
+            )
+        return values
+
+    def _read(
+        self,
+        table: DeltaTable,
+        partition: Partition,
+        columns: list[str],
+        after: datetime | None = None,
+        until: datetime | None = None,
+    ) -> pl.DataFrame:
+        key = pl.col(self.layout.time)
+        limits = [(">", after), ("<=", until)]
+        filters = [*partition.filters(), *((self.layout.time, op, at) for op, at in limits if at is not None)]
+        with self._failures_named():
+            rows = self._scan(table.file_uris(file_pruning_predicate=filters), columns)
+        return rows.filter(*([key > after] if after else []), *([key <= until] if until else []))
+
+    def _scan(self, files: list[str], columns: list[str]) -> pl.DataFrame:
+        kinds = {**self.layout.values, SEAL: pl.Int64()}
+        if not files:
+            return pl.DataFrame(schema={name: kinds[name] for name in columns})
+        rows = pl.read_parquet(
+            [unquote(file) for file in files] if self.is_local else files,
+            columns=columns,
+            hive_partitioning=False,
+            glob=False,
+            storage_options=self._options(),
+        )
+        return rows.select(pl.col(name).cast(kinds[name]) for name in columns)
+
     def _sorted(self, rows: pl.DataFrame, partition: Partition) -> pl.DataFrame:
         key = self.layout.time
         rows = rows if rows[key].is_sorted() else rows.sort(key)
-        if (rows[key] == rows[key].shift(1)).any():
+        if self.layout.is_unique and (rows[key] == rows[key].shift(1)).any():
             raise StoreError(
                 f"{self.uri} must hold each {key} of {partition} once, got doubled rows: another "
                 f"program wrote there; read an older version, or import into a new store"
@@ -167,7 +293,7 @@ class PartitionedTable:
         return rows
 
     def _check_kind(self, table: DeltaTable) -> None:
-        wanted = {field.name for field in self.layout.schema().fields}
+        wanted = {field.name for field in self.layout.schema().fields}  # the seal among them
         found = {field.name for field in table.schema().fields}
         partitions, reader = table.metadata().partition_columns, table.protocol().min_reader_version
         if not wanted <= found or tuple(partitions) != self.layout.partitions or reader > _READER_VERSION:

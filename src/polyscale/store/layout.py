@@ -1,4 +1,4 @@
-"""How bars and funding lie in Delta tables: folders, keys, types, and what may name a partition.
+"""How things lie in Delta tables: folders, keys, types, and what may name a partition.
 
 Delta keeps microseconds; the contract speaks milliseconds. Both types meet in this file only.
 """
@@ -13,18 +13,21 @@ import polars as pl
 from deltalake import Field, Schema
 from deltalake.schema import PrimitiveType
 
-from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market
+from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TIME, Market
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe
+from polyscale.store.seal import SEAL
 
 STORED_TIME: Final = pl.Datetime("us", "UTC")
+_KINDS: Final = {TIME: "timestamp", pl.Float64(): "double", pl.String(): "string", pl.Int64(): "long"}
 # Folder names on every file system, and no quote that could end a literal of SQL.
 _RULES: Final = {
     "venue": re.compile(r"[a-z0-9][a-z0-9._-]*"),
     "category": re.compile(r"[a-z0-9][a-z0-9._-]*"),
     "symbol": re.compile(r"[A-Z0-9][A-Z0-9._-]*"),
+    "run": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"),
 }
-# Versions that runs name must stay readable for ever: neither log nor files may expire.
+# Versions that runs name must stay readable for ever: neither log nor files expire by themselves.
 CONFIGURATION: Final = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",
@@ -34,23 +37,24 @@ CONFIGURATION: Final = {
 
 @dataclass(frozen=True)
 class Layout:
-    """One kind of table: its folder, its time (unique within a partition), its columns."""
+    """One kind of table: its folder, its time, its columns."""
 
     name: str
-    time: str
+    time: str  # rows are sorted by it
     values: pl.Schema  # the contract's columns, time among them
     nullable: tuple[str, ...]  # null there means unknown
     partitions: tuple[str, ...]
+    is_unique: bool = True  # each time stands there once per partition: rows are merged, else appended
 
     def schema(self) -> Schema:
-        """The schema in Delta's types."""
-        kinds = {name: "timestamp" if name == self.time else "double" for name in self.values}
-        numbers = [
-            Field(name, PrimitiveType(kind), nullable=name in self.nullable) for name, kind in kinds.items()
+        """The schema in Delta's types, with the seal."""
+        values = {**self.values, SEAL: pl.Int64()}
+        fields = [
+            Field(name, PrimitiveType(_KINDS[kind]), nullable=name in self.nullable)
+            for name, kind in values.items()
         ]
-        return Schema(
-            [*numbers, *(Field(n, PrimitiveType("string"), nullable=False) for n in self.partitions)]
-        )
+        names = [Field(name, PrimitiveType("string"), nullable=False) for name in self.partitions]
+        return Schema([*fields, *names])
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,39 @@ class Partition:
         return " ".join(["/".join(names[:3]), *names[3:]])
 
 
-BARS: Final = Layout(
-    "bars", "close_time", BAR_SCHEMA, ("turnover",), ("venue", "category", "symbol", "timeframe")
+_MARKET: Final = ("venue", "category", "symbol")
+_SERIES: Final = (*_MARKET, "timeframe")
+BARS: Final = Layout("bars", "close_time", BAR_SCHEMA, ("turnover",), _SERIES)
+FUNDING: Final = Layout("funding", "time", FUNDING_SCHEMA, (), _MARKET)
+ABSENT: Final = Layout(  # runs of bars that the exchange was asked for and does not have
+    "absent",
+    "first_close_time",
+    pl.Schema({"first_close_time": TIME, "last_close_time": TIME, "asked_time": TIME, "kind": pl.String()}),
+    (),
+    _SERIES,
 )
-FUNDING: Final = Layout("funding", "time", FUNDING_SCHEMA, (), ("venue", "category", "symbol"))
+QUARANTINE: Final = Layout(  # rows that came and broke a rule
+    "quarantine",
+    "start_time",
+    pl.Schema({"start_time": TIME, "seen_time": TIME, "reason": pl.String(), "raw": pl.String()}),
+    (),
+    _SERIES,
+)
+REVISIONS: Final = Layout(  # what a bar was before it was revised
+    "revisions",
+    "close_time",
+    pl.Schema({**BAR_SCHEMA, "revised_time": TIME}),
+    ("turnover",),
+    _SERIES,
+    is_unique=False,
+)
+PINS: Final = Layout(  # versions that runs name
+    "pins",
+    "pinned_time",
+    pl.Schema({"pinned_time": TIME, "bars": pl.Int64(), "funding": pl.Int64()}),
+    ("bars", "funding"),
+    ("run",),
+)
 
 
 def bars_partition(market: Market, timeframe: Timeframe) -> Partition:
@@ -85,18 +118,25 @@ def bars_partition(market: Market, timeframe: Timeframe) -> Partition:
 
 def funding_partition(market: Market) -> Partition:
     """Where the funding of a market lies; `ConfigError` for names that cannot be stored."""
-    values = (("venue", market.venue), ("category", market.category), ("symbol", market.symbol))
+    return _checked(("venue", market.venue), ("category", market.category), ("symbol", market.symbol))
+
+
+def run_partition(run: str) -> Partition:
+    """Where the pin of a run lies; `ConfigError` for a name that cannot be stored."""
+    return _checked(("run", run))
+
+
+def _checked(*values: tuple[str, str]) -> Partition:
     for name, value in values:
         if not _RULES[name].fullmatch(value):
             raise ConfigError(
-                f"{name} must match {_RULES[name].pattern}, got {value!r} ({market}); write another name for "
-                f"it, such as {_suggestion(name, value)!r}"
+                f"{name} must match {_RULES[name].pattern}, got {value!r}; write another name for it, such "
+                f"as {_suggestion(name, value)!r}"
             )
     return Partition(values)
 
 
 def _suggestion(name: str, value: str) -> str:
-    cased = value.upper() if name == "symbol" else value.lower()
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", cased).strip("._-") or (
-        "BTCUSDT" if name == "symbol" else "bybit"
-    )
+    cased = value if name == "run" else value.upper() if name == "symbol" else value.lower()
+    defaults = {"symbol": "BTCUSDT", "run": "run"}
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", cased).strip("._-") or defaults.get(name, "bybit")

@@ -1,7 +1,8 @@
-"""The store: every bar and funding rate that was ever imported, in two Delta tables.
+"""The store: every bar and funding rate that was ever brought in, in Delta tables.
 
 In: checked bars and funding of a market, written as often as one likes. Out: the same rows, sorted, now or
-as they were at a version. Stands between exchange and scales; nothing is ever vacuumed.
+as they were at a version. Stands between exchange and scales. What it knows beside the bars is in `ledger`,
+what keeps it in order in `upkeep`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 from deltalake import DeltaTable
 
-from polyscale.market.bars import TIME, Market, check_bars, check_funding
+from polyscale.market.bars import BAR_SCHEMA, TIME, Market, check_bars, check_funding
 from polyscale.market.errors import ConfigError, DataError, NotStoredError, StoreError
 from polyscale.market.timeframe import Timeframe
 from polyscale.store.changes import Changes
 from polyscale.store.delta_table import PartitionedTable
-from polyscale.store.gaps import gaps_between
-from polyscale.store.layout import BARS, FUNDING, Layout, Partition, bars_partition, funding_partition
+from polyscale.store.layout import (
+    BARS,
+    FUNDING,
+    REVISIONS,
+    Layout,
+    Partition,
+    bars_partition,
+    funding_partition,
+)
 
 _UNSAFE_IN_PATHS: Final = "%[]^|"  # deltalake 1.6 decodes the first and panics at the others
 _NUM_NAMED = 12  # series listed in an error
@@ -35,7 +43,6 @@ _CONTENTS_SCHEMA: Final = pl.Schema(
         "rows": pl.Int64(),
         "first_close_time": TIME,
         "last_close_time": TIME,
-        "num_gaps": pl.Int64(),
         "missing_bars": pl.Int64(),
     }
 )
@@ -82,14 +89,18 @@ class Store:
                 f"the store's path must be free of {list(_UNSAFE_IN_PATHS)}, got {self.root!r}; choose "
                 f"another"
             )
-        self._bars = PartitionedTable(f"{self.root}/{BARS.name}", BARS, storage_options)
-        self._funding = PartitionedTable(f"{self.root}/{FUNDING.name}", FUNDING, storage_options)
+        self._storage_options = storage_options
+        self._bars, self._funding = self.table(BARS), self.table(FUNDING)
+
+    def table(self, layout: Layout) -> PartitionedTable:
+        """One of its tables, for the other files of this package."""
+        return PartitionedTable(f"{self.root}/{layout.name}", layout, self._storage_options)
 
     def write_bars(self, market: Market, timeframe: Timeframe, bars: pl.DataFrame) -> WriteResult:
         """Merge bars by close time; writing the same bars again changes nothing and makes no version.
 
-        A bar whose numbers differ from the stored ones is a revision: it is updated and counted. A null
-        turnover beside equal numbers revises nothing.
+        A bar whose numbers differ from the stored ones is a revision: it is updated and counted, and what it
+        was before is kept (`ledger.read_revisions`). A null turnover beside equal numbers revises nothing.
 
         Raises
         ------
@@ -100,11 +111,19 @@ class Store:
         StoreError
             If the table is damaged, or other writers kept being faster.
         """
-        return _write(self._bars, bars_partition(market, timeframe), check_bars(bars, timeframe))
+        partition, bars = bars_partition(market, timeframe), check_bars(bars, timeframe)
+        if bars.is_empty():
+            return WriteResult(0, 0, 0)
+        changes = self._bars.upsert(partition, bars)
+        if changes.num_updated:
+            revised_time = pl.lit(datetime.now(UTC)).cast(TIME)
+            self.table(REVISIONS).append(partition, changes.replaced.with_columns(revised_time=revised_time))
+        return _counts(changes)
 
     def write_funding(self, market: Market, funding: pl.DataFrame) -> WriteResult:
         """Merge funding rates by time; rules and errors as for `write_bars`."""
-        return _write(self._funding, funding_partition(market), check_funding(funding))
+        partition, funding = funding_partition(market), check_funding(funding)
+        return _counts(self._funding.upsert(partition, funding)) if funding.height else WriteResult(0, 0, 0)
 
     def read_bars(
         self,
@@ -152,32 +171,36 @@ class Store:
         bars, funding = self._bars.open(), self._funding.open()
         return DataVersion(bars.version() if bars else None, funding.version() if funding else None)
 
-    def gaps(self, market: Market, timeframe: Timeframe) -> pl.DataFrame:
-        """List the holes between the first and the last stored bar, as `gaps_between` does."""
-        table, partition = self._bars.open(), bars_partition(market, timeframe)
-        times = self._bars.read(table, partition, columns=[BARS.time]) if table else pl.DataFrame()
-        if table is None or times.is_empty():
-            raise _not_stored(self._bars, partition, table, None)
-        return gaps_between(times[BARS.time], timeframe)
+    def close_times(self, market: Market, timeframe: Timeframe) -> pl.Series:
+        """When the stored bars of a series close, sorted; empty if there are none."""
+        table = self._bars.open()
+        if table is None:
+            return pl.Series(BARS.time, [], BAR_SCHEMA[BARS.time])
+        return self._bars.read_times(table, bars_partition(market, timeframe))
+
+    def series(self) -> list[tuple[Market, Timeframe]]:
+        """Every stored series of bars, sorted by name and then by length of the bar."""
+        table = self._bars.open()
+        found = [dict(partition.values) for partition in _stored_partitions(table, BARS)] if table else []
+        return [
+            (Market(one["venue"], one["category"], one["symbol"]), Timeframe.parse(one["timeframe"]))
+            for one in found
+        ]
 
     def contents(self) -> pl.DataFrame:
-        """List every stored series of bars: rows, first and last close, number of gaps, missing bars."""
-        table = self._bars.open()
-        series = _stored_partitions(table, BARS) if table else []
-        rows = [self._describe(table, partition) for partition in series if table]
+        """List every stored series of bars: rows, first and last close, bars missing between them."""
+        rows = [self._describe(market, timeframe) for market, timeframe in self.series()]
         return pl.DataFrame(rows, _CONTENTS_SCHEMA, orient="row")
 
-    def _describe(self, table: DeltaTable, partition: Partition) -> tuple[object, ...]:
-        times = self._bars.read(table, partition, columns=[BARS.time])[BARS.time]
-        names = [value for _, value in partition.values]
-        missing = gaps_between(times, Timeframe.parse(names[-1]))["missing_bars"]
-        return (*names, len(times), times[0], times[-1], len(missing), missing.sum())
+    def _describe(self, market: Market, timeframe: Timeframe) -> tuple[object, ...]:
+        times = self.close_times(market, timeframe)
+        first_ms, last_ms = (times.dt.epoch("ms")[at] for at in (0, -1))
+        missing = (last_ms - first_ms) // timeframe.ms + 1 - len(times)
+        names = (market.venue, market.category, market.symbol, str(timeframe))
+        return (*names, len(times), times[0], times[-1], missing)
 
 
-def _write(table: PartitionedTable, partition: Partition, rows: pl.DataFrame) -> WriteResult:
-    if rows.is_empty():
-        return WriteResult(0, 0, 0)
-    changes: Changes = table.upsert(partition, rows)
+def _counts(changes: Changes) -> WriteResult:
     return WriteResult(changes.num_inserted, changes.num_updated, changes.num_unchanged)
 
 
@@ -196,18 +219,18 @@ def _read(
         rows = table.read(opened, partition, start, end)
         if not rows.is_empty():
             return rows
-        held = table.read(opened, partition, columns=[table.layout.time])[table.layout.time]
+        held = table.read_times(opened, partition)
         if len(held):
             raise NotStoredError(
                 f"the store {table.uri} holds {partition} from {held[0]} to {held[-1]}, got the span {start} "
-                f"to {end}; choose a span within, or bring in more with `polyscale import`"
+                f"to {end}; choose a span within, or bring in more with `polyscale fetch` or `import`"
             )
     raise _not_stored(table, partition, opened, version)
 
 
 @contextmanager
 def _damage_named(table: PartitionedTable) -> Iterator[None]:
-    """Parquet here has no checksums: a broken contract is the sign of a damaged file that can be seen."""
+    """Sealed rows that break the contract were written by another program."""
     try:
         yield
     except DataError as error:
@@ -226,7 +249,7 @@ def _not_stored(
     return NotStoredError(
         f"the store must hold {table.layout.name} of {partition}{at}, got "
         f"{', '.join(held[:_NUM_NAMED]) or 'nothing'}{more} ({table.uri}); bring it in with "
-        f"`polyscale import`"
+        f"`polyscale fetch` or `polyscale import`"
     )
 
 

@@ -1,0 +1,184 @@
+"""``polyscale fetch``: candles and funding from an exchange into the store."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from polyscale.cli.options import STORE, Category, JsonOption, StoreOption, UrlOption
+from polyscale.cli.spans import Span, read_instant_ms
+from polyscale.market.errors import ConfigError
+
+if TYPE_CHECKING:
+    from polyscale.cli.fetch_progress import FetchProgress
+    from polyscale.ingest.fetch import FetchReport
+    from polyscale.market.bars import Market
+    from polyscale.market.timeframe import Timeframe
+    from polyscale.store.store import Store, WriteResult
+
+_DAYS = 30.0
+_EXAMPLES = (
+    "Examples: polyscale fetch BTCUSDT ETHUSDT --timeframe 1m --days 30; "
+    "polyscale fetch BTCUSDT --timeframe 1h --since 2020-03-25 --funding; "
+    "polyscale fetch BTCUSD --category inverse --timeframe 5m --since 2024-01-01 --until 2024-07-01"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("fetch", epilog=_EXAMPLES)(fetch)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What to fetch."""
+
+    markets: list[Market]
+    timeframe: Timeframe
+    span: Span
+    funding: bool
+    recheck: bool
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """What came of one market."""
+
+    bars: FetchReport
+    funding: WriteResult | None
+
+
+def fetch(
+    symbols: Annotated[list[str] | None, typer.Argument(help="Markets, e.g. BTCUSDT ETHUSDT.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="The same, as an option.")] = None,
+    timeframe: Annotated[str, typer.Option(help="Of the bars: 1m, 5m, 1h, 1d ...")] = "1m",
+    days: Annotated[
+        float | None,
+        typer.Option(min=0.001, help=f"So many days up to --until; {_DAYS:g} if nothing is said."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Date or time in UTC, instead of --days.")] = None,
+    until: Annotated[str | None, typer.Option(help="Date or time in UTC; absent: now.")] = None,
+    category: Annotated[Category, typer.Option(help="Kind of market.")] = Category.LINEAR,
+    funding: Annotated[bool, typer.Option("--funding", help="Funding rates of the span as well.")] = False,
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="Ask again for bars that the exchange did not have.")
+    ] = False,
+    url: UrlOption = None,
+    venue: Annotated[
+        str | None, typer.Option(help="Name under which it is kept; needed with an address of your own.")
+    ] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring closed candles from Bybit into the store.
+
+    Only what is missing is asked for: after an interruption the same command goes on, and a second time it
+    asks for nothing.
+    """
+    from polyscale.cli import console
+    from polyscale.cli.fetch_progress import FetchProgress
+    from polyscale.exchange.bybit_client import BYBIT_URL, venue_of
+    from polyscale.market.bars import Market
+    from polyscale.market.timeframe import Timeframe
+    from polyscale.store.store import Store
+
+    names = list(dict.fromkeys(name.upper() for name in (*(symbols or []), *(symbol or []))))
+    if not names:
+        raise ConfigError("fetch needs at least one symbol, got none; for example polyscale fetch BTCUSDT")
+    address = url or BYBIT_URL
+    kept_as = venue or venue_of(address)
+    wanted = _Wanted(
+        [Market(kept_as, category.value, name) for name in names],
+        Timeframe.parse(timeframe),
+        Span(read_instant_ms(since), read_instant_ms(until), days, _DAYS),
+        funding,
+        recheck,
+    )
+    with FetchProgress() as progress:
+        try:
+            fetched, failed = asyncio.run(_fetch_all(address, Store(store), wanted, progress))
+        except KeyboardInterrupt:
+            progress.stop()
+            console.err.print("stopped: what came is stored, and the same command goes on from there")
+            raise typer.Exit(130) from None
+    _tell(fetched, failed, as_json=as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+async def _fetch_all(
+    url: str, store: Store, wanted: _Wanted, progress: FetchProgress
+) -> tuple[list[_Fetched], list[str]]:
+    """One market after the other; a wrong symbol does not stop the others, all else does."""
+    from polyscale.exchange.bybit_client import BybitClient
+    from polyscale.exchange.bybit_errors import BadRequestError
+    from polyscale.ingest.fetch import fetch_bars, fetch_funding
+
+    fetched, failed = [], []
+    async with BybitClient(url, venue=wanted.markets[0].venue) as client:
+        ends_ms = wanted.span.ends_ms(await client.server_time_ms())
+        for market in wanted.markets:
+            step = progress.begin(f"{market} {wanted.timeframe}")
+            try:
+                bars = await fetch_bars(
+                    client, store, market, wanted.timeframe, *ends_ms, step, recheck=wanted.recheck
+                )
+                rates = await fetch_funding(client, store, market, *ends_ms) if wanted.funding else None
+            except BadRequestError as error:
+                failed.append(str(error))
+            else:
+                fetched.append(_Fetched(bars, rates))
+    return fetched, failed
+
+
+def _tell(fetched: list[_Fetched], failed: list[str], *, as_json: bool) -> None:
+    from polyscale.cli import console
+
+    if as_json:
+        console.print_json({"fetched": [_row(each) for each in fetched], "failed": failed})
+        return
+    if fetched:
+        rows = [_cells(_row(each)) for each in fetched]
+        columns = ["bars", "from", "to", "stored", "new", "revised", "missing", "quarantined", "funding"]
+        console.table("fetched", columns, rows)
+    for error in failed:
+        console.err.print(f"error: {error}", markup=False, highlight=False)
+
+
+def _row(each: _Fetched) -> dict[str, Any]:
+    bars = each.bars
+    missing = bars.gaps.group_by("kind", maintain_order=True).agg(bars=_sum("missing_bars"))
+    return {
+        "series": f"{bars.market} {bars.timeframe}",
+        "first_close": bars.first_close.isoformat(),
+        "last_close": bars.last_close.isoformat(),
+        "stored": bars.stored,
+        "new": bars.inserted,
+        "revised": bars.updated,
+        "missing": dict(missing.rows()),
+        "gaps": bars.gaps.height,
+        "quarantined": bars.quarantined,
+        "new_funding": None if each.funding is None else each.funding.inserted,
+    }
+
+
+def _sum(name: str) -> Any:
+    import polars as pl
+
+    return pl.col(name).sum()
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    missing = ", ".join(f"{count:,} {kind}" for kind, count in row["missing"].items())
+    funding = row["new_funding"]
+    return [
+        row["series"],
+        *(row[name][:16].replace("T", " ") for name in ("first_close", "last_close")),
+        *(f"{row[name]:,}" for name in ("stored", "new", "revised")),
+        missing or "none",
+        f"{row['quarantined']:,}",
+        "-" if funding is None else f"{funding:,} new",
+    ]

@@ -1,0 +1,59 @@
+"""How far a fetch is: a bar with an estimate on a terminal, else a line per tenth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from polyscale.cli.console import err
+
+
+class FetchProgress:
+    """A context manager; `begin` gives the callback of one series."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("pages"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+
+    def __enter__(self) -> FetchProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.stop()
+
+    def begin(self, series: str) -> Callable[[int, int], None]:
+        """A series begins; call what comes back with pages done and pages in all."""
+        if not err.is_terminal:
+            return _lines(series)
+        task = self._bar.add_task(series, total=None)
+        return lambda done, of: self._bar.update(task, completed=done, total=of)
+
+
+def _lines(series: str) -> Callable[[int, int], None]:
+    def tell(done: int, of: int) -> None:
+        if done == of or done * 10 // of > (done - 1) * 10 // of:
+            err.print(f"{series}: {done:,} of {of:,} pages", markup=False, highlight=False)
+
+    return tell

@@ -1,0 +1,1 @@
+"""From an exchange into the store: what is missing is asked for, what is absent is explained."""

@@ -1,0 +1,213 @@
+"""Fetching from a played exchange on loopback, on made-up time."""
+
+import asyncio
+
+import polars as pl
+import pytest
+
+from polyscale.exchange.bybit_client import BybitClient
+from polyscale.exchange.bybit_errors import BadRequestError, BannedError
+from polyscale.exchange.bybit_http import BybitSettings
+from polyscale.ingest.fetch import fetch_bars, fetch_funding
+from polyscale.market.bars import Market
+from polyscale.market.errors import ConfigError
+from polyscale.replay.exchange import ReplayExchange
+from polyscale.replay.server import ReplayServer
+from polyscale.replay.settings import FaultSettings, ReplaySettings
+from polyscale.store.ledger import read_quarantine
+from polyscale.store.store import Store
+from tests.leap import run
+from tests.replay.market import BTC, DAY_MS, ETH, FIRST_MS, HOUR_MS, M1, MINUTE_MS, W1, bars_of, rates_of
+
+LATE_MS = FIRST_MS + 4 * DAY_MS + 30_000
+
+
+def without(bars, *spans):
+    """Bars without those whose number, counted from 0, lies in a span."""
+    number = pl.int_range(pl.len())
+    return bars.filter(*[~number.is_between(first, last) for first, last in spans])
+
+
+def fetch(store, held, market=BTC, start_ms=FIRST_MS, end_ms=LATE_MS, now_ms=LATE_MS, faults=None, **more):
+    """One fetch from an exchange that holds the frames; the report and the number of kline requests."""
+    timeframe = more.pop("timeframe", M1)
+
+    async def ask():
+        bars = {(one, M1): frame for one, frame in held.items()}
+        settings = ReplaySettings(faults=faults or FaultSettings())
+        exchange = ReplayExchange(bars, {BTC: rates_of()}, start_ms=now_ms, settings=settings)
+        async with (
+            ReplayServer(exchange) as server,
+            BybitClient(server.url, BybitSettings(attempts=12)) as client,
+        ):
+            report = await fetch_bars(client, store, market, timeframe, start_ms, end_ms, **more)
+            return report, server.num_requests["/v5/market/kline"]
+
+    return run(ask())
+
+
+def missing(report):
+    return dict(report.gaps.group_by("kind").agg(pl.col("missing_bars").sum()).rows())
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def test_fetched_bars_are_the_source_to_the_bit_and_a_second_fetch_asks_for_none(store):
+    bars = bars_of(4)
+    report, num_requests = fetch(store, {BTC: bars})
+    assert (report.inserted, report.stored, missing(report)) == (5_760, 5_760, {})
+    assert store.read_bars(BTC, M1).equals(bars)
+    assert num_requests == 9  # six pages, and three of daily bars to find the listing
+    again, num_requests = fetch(store, {BTC: bars})
+    assert (again.inserted, again.updated, again.stored, num_requests) == (0, 0, 5_760, 0)
+
+
+def test_faults_of_pages_change_no_bar(store):
+    faults = FaultSettings(
+        http_429=0.1, busy_10006=0.1, malformed=0.1, duplicated=0.3, slow_page=0.2, clock_skew_s=7_200
+    )
+    _, num_requests = fetch(
+        store, {BTC: bars_of(20)}, now_ms=FIRST_MS + 20 * DAY_MS, end_ms=10**13, faults=faults
+    )
+    assert store.read_bars(BTC, M1).equals(bars_of(20))
+    assert num_requests > 30
+
+
+def test_forming_bar_is_not_stored(store):
+    now_ms = FIRST_MS + 90 * MINUTE_MS + 59_999
+    report, _ = fetch(store, {BTC: bars_of(4)}, now_ms=now_ms)
+    assert report.stored == 90
+    assert store.read_bars(BTC, M1).equals(bars_of(4).head(90))
+
+
+def test_only_the_missing_part_is_asked_for(store):
+    bars = bars_of(4)
+    store.write_bars(BTC, M1, without(bars, (3_000, 3_099), (3_150, 3_199)))
+    report, num_requests = fetch(store, {BTC: bars})
+    assert (report.inserted, num_requests) == (150, 1)
+    assert store.read_bars(BTC, M1).equals(bars)
+
+
+def test_halts_and_outages_are_told_apart_by_a_main_market(store):
+    bars = without(bars_of(4), (2_000, 2_009))  # every market is out
+    report, _ = fetch(
+        store, {BTC: bars, ETH: without(bars_of(4), (2_000, 2_009), (4_000, 4_004))}, market=ETH
+    )
+    assert missing(report) == {"outage": 10, "halted": 5}
+    again, num_requests = fetch(store, {BTC: bars, ETH: bars}, market=ETH)
+    assert (missing(again), num_requests) == ({"outage": 10, "halted": 5}, 0)
+
+
+def test_bar_that_the_exchange_did_not_have_is_asked_for_again_on_request(store):
+    fetch(store, {BTC: bars_of(4), ETH: without(bars_of(4), (100, 119))}, market=ETH)
+    report, _ = fetch(store, {BTC: bars_of(4), ETH: bars_of(4)}, market=ETH, recheck=True)
+    assert (report.inserted, missing(report)) == (20, {})
+
+
+def test_time_before_the_listing_is_not_asked_for_page_by_page(store):
+    report, num_requests = fetch(
+        store,
+        {BTC: bars_of(4), ETH: without(bars_of(4), (0, 99))},
+        market=ETH,
+        start_ms=FIRST_MS - 600 * DAY_MS,
+    )
+    assert missing(report) == {"pre-listing": 600 * 1_440 + 100}
+    assert num_requests < 20
+    _, num_requests = fetch(
+        store, {BTC: bars_of(4), ETH: bars_of(4)}, market=ETH, start_ms=FIRST_MS - 600 * DAY_MS
+    )
+    assert num_requests == 0
+
+
+def test_hole_at_the_begin_of_a_span_is_not_taken_for_the_listing(store):
+    held = without(bars_of(4), (1_440 * 2, 1_440 * 2 + 9))
+    report, _ = fetch(store, {BTC: held}, start_ms=FIRST_MS + 2 * DAY_MS)
+    assert missing(report) == {"absent": 10}
+
+
+def test_market_that_never_traded_in_the_span_is_told_so(store):
+    report, _ = fetch(store, {BTC: bars_of(4)}, start_ms=FIRST_MS - 3 * DAY_MS, end_ms=FIRST_MS - DAY_MS)
+    assert (report.stored, missing(report)) == (0, {"pre-listing": 2 * 1_440})
+
+
+def test_newest_bar_that_is_not_there_yet_is_asked_for_next_time(store):
+    report, _ = fetch(store, {BTC: bars_of(4)}, now_ms=FIRST_MS + 4 * DAY_MS + 2 * MINUTE_MS, end_ms=10**13)
+    assert missing(report) == {"not fetched": 2}
+
+
+def test_row_that_breaks_a_rule_each_time_is_quarantined_with_what_came(store):
+    report, _ = fetch(
+        store, {BTC: bars_of(1)}, end_ms=FIRST_MS + 500 * MINUTE_MS, faults=FaultSettings(broken_row=1.0)
+    )
+    assert report.quarantined == 1
+    assert missing(report) == {"quarantined": 1}
+    [row] = read_quarantine(store, BTC, M1).to_dicts()
+    assert "prices must be > 0 with low <= open, close <= high" in row["reason"]
+    assert store.read_bars(BTC, M1).height == 499
+
+
+def test_weeks_begin_on_monday(store):
+    held = bars_of(40)
+    report, _ = fetch(store, {BTC: held}, now_ms=FIRST_MS + 40 * DAY_MS, end_ms=10**13, timeframe=W1)
+    closes = store.read_bars(BTC, W1)["close_time"]
+    assert closes.dt.weekday().unique().to_list() == [1]
+    assert (report.stored, missing(report)) == (5, {})
+
+
+def test_what_came_before_a_ban_is_stored(store):
+    with pytest.raises(BannedError):
+        fetch(
+            store,
+            {BTC: bars_of(20)},
+            now_ms=FIRST_MS + 20 * DAY_MS,
+            end_ms=10**13,
+            faults=FaultSettings(http_403=0.08),
+        )
+    stored = store.read_bars(BTC, M1)
+    assert 0 < stored.height < bars_of(20).height
+    assert bars_of(20).join(stored, on=stored.columns, how="semi").equals(stored)
+
+
+def test_unknown_symbol_is_refused_and_makes_no_table(store):
+    with pytest.raises(BadRequestError, match="NOSUCH"):
+        fetch(store, {BTC: bars_of(1)}, market=Market("bybit", "linear", "NOSUCHUSDT"))
+    assert store.series() == []
+
+
+def test_span_without_a_closed_bar_is_refused(store):
+    with pytest.raises(ConfigError, match="must hold a closed bar of 1m"):
+        fetch(store, {BTC: bars_of(1)}, start_ms=FIRST_MS + 1, end_ms=FIRST_MS + MINUTE_MS)
+
+
+def test_stop_of_a_person_keeps_what_came(store):
+    async def ask():
+        exchange = ReplayExchange({(BTC, M1): bars_of(20)}, start_ms=FIRST_MS + 20 * DAY_MS)
+        async with (
+            ReplayServer(exchange) as server,
+            BybitClient(server.url, BybitSettings(concurrency=2)) as client,
+        ):
+            stop = asyncio.Event()
+            progress = lambda done, of: stop.set() if done == 8 else None  # noqa: E731
+            task = asyncio.create_task(fetch_bars(client, store, BTC, M1, FIRST_MS, 10**13, progress))
+            await stop.wait()
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+
+    run(ask())
+    assert store.read_bars(BTC, M1).equals(bars_of(20).head(8_000))
+
+
+def test_funding_is_fetched_and_kept(store):
+    async def ask():
+        exchange = ReplayExchange({(BTC, M1): bars_of(4)}, {BTC: rates_of()}, start_ms=LATE_MS)
+        async with ReplayServer(exchange) as server, BybitClient(server.url) as client:
+            first = await fetch_funding(client, store, BTC, FIRST_MS, FIRST_MS + 24 * HOUR_MS)
+            return first, await fetch_funding(client, store, BTC, FIRST_MS, LATE_MS)
+
+    first, second = run(ask())
+    assert (first.inserted, second.inserted, second.unchanged) == (3, 4, 3)
+    assert store.read_funding(BTC).equals(rates_of())

@@ -1,0 +1,73 @@
+"""A fetch that is killed at random moments, through faulty pages: the stored bars are the source's."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from polyscale.market.errors import NotStoredError
+from polyscale.store.store import Store
+from polyscale.store.upkeep import verify
+from tests.replay.market import BTC, DAY_MS, FIRST_MS, M1, bars_of, exchange_of
+from tests.replay.running import running
+
+FAULTS = {
+    "http_429": 0.04,
+    "busy_10006": 0.04,
+    "malformed": 0.04,
+    "broken_row": 0.02,
+    "duplicated": 0.2,
+    "slow_page": 0.6,
+    "slow_page_s": 0.6,
+}
+
+
+def fetch_process(url, store, days):
+    words = [sys.executable, "-m", "tests.ingest.fetch_once", url, store, FIRST_MS, FIRST_MS + days * DAY_MS]
+    return subprocess.Popen(
+        list(map(str, words)),
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def check_stored(store, source):
+    """The store opens, and each of its bars is the source's; how many there are."""
+    try:
+        stored = store.read_bars(BTC, M1)
+    except NotStoredError:
+        return 0
+    assert source.join(stored, on=stored.columns, how="semi").equals(stored)
+    return stored.height
+
+
+def kill_again_and_again(tmp_path, days, num_kills, seed):
+    source, store = bars_of(days), Store(tmp_path)
+    moments, heights = random.Random(seed), []
+    exchange = exchange_of(FIRST_MS + days * DAY_MS, bars={(BTC, M1): source}, faults=FAULTS, limited=False)
+    with running(exchange) as server:
+        for _ in range(num_kills):
+            with fetch_process(server.url, tmp_path, days) as process:
+                time.sleep(moments.uniform(0.5, 2.5))
+                process.kill()
+            heights.append(check_stored(store, source))
+        with fetch_process(server.url, tmp_path, days) as process:
+            _, said = process.communicate(timeout=300)
+            assert process.returncode == 0, said.decode()
+    assert heights == sorted(heights)
+    assert store.read_bars(BTC, M1).equals(source)
+    assert verify(store, BTC, M1) == []
+    return [height for height in heights if 0 < height < source.height]
+
+
+def test_three_kills_lose_and_double_nothing(tmp_path):
+    assert kill_again_and_again(tmp_path, days=60, num_kills=3, seed=5)
+
+
+@pytest.mark.slow
+def test_fifty_kills_lose_and_double_nothing(tmp_path):
+    under_way = kill_again_and_again(tmp_path, days=365, num_kills=50, seed=6)
+    assert len(set(under_way)) >= 20  # kills met a fetch that got on

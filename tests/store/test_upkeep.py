@@ -1,0 +1,114 @@
+import shutil
+
+import polars as pl
+import pytest
+
+from polyscale.market.errors import ConfigError, StoreError
+from polyscale.store.store import DataVersion, Store
+from polyscale.store.upkeep import compact, pin, pins, set_aside, vacuum, verify
+from tests.store.series import BTC, ETH, M1, make_bars, make_funding
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Five files of ten bars."""
+    store = Store(tmp_path)
+    for first in (41, 1, 31, 11, 21):
+        store.write_bars(BTC, M1, make_bars(range(first, first + 10)))
+    return store
+
+
+def parquet_files(root):
+    return sorted(root.joinpath("bars").rglob("*.parquet"))
+
+
+def test_compaction_leaves_the_rows_in_one_file_and_every_version_readable(store, tmp_path):
+    store.write_bars(ETH, M1, make_bars([1]))
+    assert compact(store, BTC, M1) == 5
+    assert compact(store, BTC, M1) == 1
+    assert store.read_bars(BTC, M1).equals(make_bars(range(1, 51)))
+    assert [store.read_bars(BTC, M1, version=version).height for version in (1, 2, 5)] == [10, 20, 50]
+
+
+def test_vacuum_keeps_what_pinned_versions_and_the_newest_read(store, tmp_path):
+    pin(store, "run-1", DataVersion(2, None))
+    store.write_bars(BTC, M1, make_bars([1], price=101.0))
+    compact(store, BTC, M1)
+    pinned = store.read_bars(BTC, M1, version=2)
+    newest = store.read_bars(BTC, M1)
+    assert vacuum(store, retention_hours=0) > 0
+    assert store.read_bars(BTC, M1, version=2).equals(pinned)
+    assert store.read_bars(BTC, M1).equals(newest)
+    with pytest.raises(StoreError):
+        store.read_bars(BTC, M1, version=5)
+
+
+def test_vacuum_leaves_young_files_alone(store, tmp_path):
+    compact(store, BTC, M1)
+    before = parquet_files(tmp_path)
+    assert vacuum(store) == 0
+    assert parquet_files(tmp_path) == before
+
+
+def test_vacuum_of_an_empty_store_deletes_nothing(tmp_path):
+    assert vacuum(Store(tmp_path / "none"), retention_hours=0) == 0
+
+
+def test_pins_name_every_version_that_a_run_read(store):
+    assert pins(store) == {}
+    store.write_funding(BTC, make_funding([8]))
+    for version in (DataVersion(2, None), DataVersion(2, None), DataVersion(5, 1)):
+        pin(store, "btc-20260101", version)
+    assert pins(store) == {"btc-20260101": [DataVersion(2, None), DataVersion(5, 1)]}
+    with pytest.raises(ConfigError, match="run must match"):
+        pin(store, "../run", DataVersion(1, None))
+
+
+def test_sound_series_has_no_damage(store):
+    seen = []
+    assert verify(store, BTC, M1, lambda done, of: seen.append((done, of))) == []
+    assert seen == [(i, 5) for i in range(1, 6)]
+    assert verify(store, ETH, M1) == []
+
+
+def flip_a_number(path):
+    rows = pl.read_parquet(path, hive_partitioning=False)
+    rows.with_columns(close=pl.col("close") * (1 + 1e-15)).write_parquet(path)
+
+
+def lose_a_row(path):
+    pl.read_parquet(path, hive_partitioning=False).head(9).write_parquet(path)
+
+
+def flip_a_byte(path):
+    body = bytearray(path.read_bytes())
+    body[-6] ^= 4  # in the length of the footer
+    path.write_bytes(body)
+
+
+@pytest.mark.parametrize("damage", [flip_a_number, lose_a_row, flip_a_byte, lambda path: path.unlink()])
+def test_damaged_file_is_found_set_aside_and_written_again(store, tmp_path, damage):
+    damage(parquet_files(tmp_path)[2])
+    [found] = verify(store, BTC, M1)
+    assert found.num_rows == 10
+    span = (found.first_close_time, found.last_close_time)
+    set_aside(store, [found])
+    rest = store.read_bars(BTC, M1)
+    assert rest.height == 40
+    assert not rest["close_time"].is_between(*span).any()
+    assert store.write_bars(BTC, M1, make_bars(range(1, 51))).inserted == 10
+    assert verify(store, BTC, M1) == []
+
+
+def test_file_of_another_series_is_no_sound_file(store, tmp_path):
+    store.write_bars(ETH, M1, make_bars(range(1, 11)))
+    [eth] = [path for path in parquet_files(tmp_path) if "ETHUSDT" in str(path)]
+    shutil.copy(parquet_files(tmp_path)[0], eth)
+    [found] = verify(store, ETH, M1)
+    assert "another checksum" in found.reason
+    assert "ETHUSDT" in found.path
+
+
+def test_damage_in_an_object_store_cannot_be_set_aside():
+    with pytest.raises(StoreError, match="must lie on this machine"):
+        set_aside(Store("s3://bucket/store"), [])
