@@ -34,6 +34,17 @@ def fetch_process(url, store, days):
     )
 
 
+def await_commit(root, process):
+    """Wait until the log of the bars grows, or the process ends."""
+    before = num_commits(root)
+    while num_commits(root) == before and process.poll() is None:
+        time.sleep(0.01)
+
+
+def num_commits(root):
+    return len(list((root / "bars" / "_delta_log").glob("*.json")))
+
+
 def check_stored(store, source):
     """The store opens, and each of its bars is the source's; how many there are."""
     try:
