@@ -106,7 +106,7 @@ def test_it_tells_what_is_held_and_how_to_reach_it(folder):
         (("--fault", "http_429"), "--fault must be NAME=VALUE"),
         (("--fault", "http_429=2"), "http_429: must be less than or equal to 1, got '2'"),
         (("--speed", "0"), "speed: must be greater than 0"),
-        (("--since", "yesterday"), "--since must be a time"),
+        (("--since", "yesterday"), "a date must be written as"),
         (("--since", "1999-01-01"), "start_ms must be in ms, between 2000 and 2100"),
         (("--symbol", "BTCUSDT"), "go with --file"),
         (("--file", "btc.parquet"), "--file needs one --symbol, --timeframe and --label"),
