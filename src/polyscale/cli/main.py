@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import metadata
@@ -60,6 +61,7 @@ upkeep_commands.register(app)
 
 def main() -> None:
     """Entry point: our own errors become one line and exit status 1."""
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that succeeds is no news to a person
     try:
         app()
     except PolyscaleError as error:
