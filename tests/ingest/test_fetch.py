@@ -103,6 +103,15 @@ def test_halts_and_outages_are_told_apart_by_a_main_market(store):
     assert (missing(again), num_requests) == ({"outage": 10, "halted": 5}, 0)
 
 
+def test_hole_that_is_asked_for_alone_is_told_from_a_halt(store):
+    both = without(bars_of(4), (2_000, 2_009))
+    for first, last in ((0, 1_999), (2_010, 5_759)):
+        span = {"start_ms": FIRST_MS + first * MINUTE_MS, "end_ms": FIRST_MS + (last + 1) * MINUTE_MS}
+        fetch(store, {BTC: both, ETH: both}, market=ETH, **span)
+    report, _ = fetch(store, {BTC: both, ETH: both}, market=ETH)
+    assert missing(report) == {"outage": 10}
+
+
 def test_bar_that_the_exchange_did_not_have_is_asked_for_again_on_request(store):
     fetch(store, {BTC: bars_of(4), ETH: without(bars_of(4), (100, 119))}, market=ETH)
     report, _ = fetch(store, {BTC: bars_of(4), ETH: bars_of(4)}, market=ETH, recheck=True)
