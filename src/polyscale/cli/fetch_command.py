@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polyscale.cli.options import STORE, Category, JsonOption, StoreOption, UrlOption
-from polyscale.cli.spans import Span, read_instant_ms
+from polyscale.ingest.spans import Span, read_instant_ms
 from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ async def _fetch_all(
 
     fetched, failed = [], []
     async with BybitClient(url, venue=wanted.markets[0].venue) as client:
-        ends_ms = wanted.span.ends_ms(await client.server_time_ms())
+        ends_ms = wanted.span.ends_ms(await client.server_time_ms(), wanted.timeframe)
         for market in wanted.markets:
             step = progress.begin(f"{market} {wanted.timeframe}")
             try:
