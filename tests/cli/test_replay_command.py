@@ -70,7 +70,7 @@ def test_the_store_is_played_from_its_newest_close(folder):
             f"{opening['url']}/v5/market/funding/history", params={"category": "linear", "symbol": "BTCUSDT"}
         )
     assert page[0][0] == str(FIRST_MS + 2 * DAY_MS - MINUTE_MS)
-    assert opening["now"].startswith("2025-01-03T00:00:00")
+    assert opening["now"].startswith("2025-01-03T00:00:05")
     assert opening["ws_url"].startswith("ws://127.0.0.1:")
     assert len(funding.json()["result"]["list"]) == 7
 

@@ -12,6 +12,7 @@ from polyscale.market.bars import Market
 
 FIRST_MS = 1_704_067_200_000  # 2024-01-01, a Monday
 MINUTE_MS = 60_000
+LATER_MS = FIRST_MS + 10**12  # when answers are given, if nothing is said
 BTC = Market("bybit", "linear", "BTCUSDT")
 HEADERS = {"X-Bapi-Limit": "600", "X-Bapi-Limit-Status": "599"}
 
@@ -21,8 +22,8 @@ def answer(result, code=0, said="OK", time_ms=FIRST_MS):
     return json.dumps(body).encode()
 
 
-def kline_answer(*rows, category="linear", symbol="BTCUSDT"):
-    return answer({"category": category, "symbol": symbol, "list": list(rows)})
+def kline_answer(*rows, category="linear", symbol="BTCUSDT", time_ms=LATER_MS):
+    return answer({"category": category, "symbol": symbol, "list": list(rows)}, time_ms=time_ms)
 
 
 def funding_answer(*rows, category="linear", symbol="BTCUSDT"):
@@ -84,7 +85,9 @@ class FakeBybit:
         assert 1 <= limit <= 1_000
         starts = [at for at in range(first, last + 1, MINUTE_MS) if at <= self.now_ms]
         rows = [candle(at) for at in starts if at not in self.missing][::-1][:limit]
-        return ok(kline_answer(*rows, category=params["category"], symbol=params["symbol"]))
+        return ok(
+            kline_answer(*rows, category=params["category"], symbol=params["symbol"], time_ms=self.now_ms)
+        )
 
     @property
     def waited_s(self):

@@ -130,9 +130,41 @@ def test_first_day_is_found_by_daily_candles():
             return await client.first_day_ms(BTC, FIRST_MS + 1, until_ms)
 
     assert run(ask(FIRST_MS + 3_000 * day_ms)) == first_ms
-    assert asked == [("D", 1_000), ("D", 1_000)]
+    assert asked == [("D", 1_000)] * 3  # the last one makes sure of the days before
     assert run(ask(FIRST_MS + 1_500 * day_ms)) is None
     assert run(ask(FIRST_MS + 1_500 * day_ms + 1)) == first_ms
+
+
+def test_first_day_is_found_although_an_answer_was_empty_by_a_fault():
+    day_ms = 86_400_000
+    faults = [ok(kline_answer())]
+
+    def exchange(request):
+        if faults:
+            return faults.pop()
+        params = request.url.params
+        days = range(int(params["start"]), int(params["end"]) + 1, day_ms)
+        return ok(kline_answer(*[candle(at) for at in days if at >= FIRST_MS + 5 * day_ms][::-1]))
+
+    async def ask():
+        async with client_of(exchange) as client:
+            return await client.first_day_ms(BTC, FIRST_MS, FIRST_MS + 3_000 * day_ms)
+
+    assert run(ask()) == FIRST_MS + 5 * day_ms
+
+
+def test_bar_that_had_not_closed_when_the_exchange_answered_is_no_part_of_the_page():
+    rows = [candle(FIRST_MS + i * MINUTE_MS) for i in range(3)]
+    for into_ms, num_bars in ((2 * MINUTE_MS, 2), (3 * MINUTE_MS - 1, 2), (3 * MINUTE_MS, 3), (0, 0)):
+        page = ok(kline_answer(*rows, time_ms=FIRST_MS + into_ms))
+
+        async def ask(page=page):
+            async with FakeBybit(LATER_MS, faults=[page]).client() as client:
+                window = Window(FIRST_MS, FIRST_MS + 2 * MINUTE_MS)
+                return [page async for page in client.pages(BTC, M1, [window])]
+
+        [got] = run(ask())
+        assert (got.bars.height, got.window.num_bars(M1)) == (num_bars, num_bars)
 
 
 def test_inverse_frame_has_volume_in_base_coin():

@@ -122,7 +122,7 @@ def check_every_parser(body):
     """Give the body to every parser; what comes out must be sound."""
     for parse in (parse_klines, parse_mark_klines):
         try:
-            rows, rejected = parse(body, "linear", "BTCUSDT", M1)
+            rows, rejected, _ = parse(body, "linear", "BTCUSDT", M1)
         except ExchangeError:
             continue
         times = [row.start_ms for row in rows]

@@ -2,7 +2,7 @@ import polars as pl
 
 from polyscale.exchange.bybit_wire import Rejected
 from polyscale.exchange.source import Page, Window
-from polyscale.ingest.absence import Facts, absent_runs, around, windows_with_absent
+from polyscale.ingest.absence import absent_runs, around, merged, windows_with_absent
 from tests.store.series import M1, make_bars, minute
 
 LATER = 10_000
@@ -19,15 +19,12 @@ def page_of(minutes, rejected=()):
     return Page(WINDOW, make_bars(minutes), [Rejected(ms_of(m - 1), "a rule", "a row") for m in rejected])
 
 
-def runs_of(page, reference=None, asked=LATER, listed_day=None, first_bar=None):
-    facts = Facts(M1, ms_of(asked), listed_day, first_bar)
+def runs_of(page, reference=None, asked=LATER):
     pages = {} if reference is None else {WINDOW: reference}
-    frame = absent_runs([page], facts, pages)
-    first = pl.col("first_close_time", "last_close_time").dt.epoch("ms")
-    return [
-        ((a - ms_of(0)) // 60_000, (b - ms_of(0)) // 60_000, kind)
-        for a, b, kind in frame.select(first, "kind").rows()
-    ]
+    frame = absent_runs([page], M1, ms_of(asked), pages)
+    ends = pl.col("first_close_time", "last_close_time").dt.epoch("ms")
+    rows = frame.select(ends, "kind").iter_rows()
+    return [((a - ms_of(0)) // 60_000, (b - ms_of(0)) // 60_000, kind) for a, b, kind in rows]
 
 
 def test_full_page_has_no_absence():
@@ -59,28 +56,29 @@ def test_reference_is_asked_for_a_whole_page():
 
 
 def test_newest_bars_may_still_come():
+    assert runs_of(page_of([1, 2, 4, 5]), asked=7) == [(3, 3, "absent")]  # by the later bar alone
     assert runs_of(page_of([1, 2, 4, 5]), asked=10) == [(3, 3, "absent")]
     assert runs_of(page_of([1, 2, 4, 5]), asked=14) == [(3, 3, "absent"), (6, 9, "absent")]
 
 
-def test_bars_before_the_first_of_the_listing_day_are_before_the_listing():
-    assert runs_of(page_of([6, 7, 9, 10]), listed_day=ms_of(0), first_bar=ms_of(5)) == [
-        (1, 5, "pre-listing"),
-        (8, 8, "absent"),
-    ]
+def test_window_that_had_not_begun_to_close_has_no_absence():
+    nothing = Page(Window(ms_of(0), ms_of(-1)), make_bars([]), [])
+    assert runs_of(nothing) == []
+    assert windows_with_absent([nothing], M1, ms_of(LATER)) == []
 
 
-def test_bars_long_after_the_listing_are_not_before_it():
-    listed_day = ms_of(0) - 30 * 86_400_000
-    assert runs_of(page_of([6, 7, 8, 9, 10]), listed_day=listed_day, first_bar=ms_of(5)) == [(1, 5, "absent")]
+def test_two_answers_have_together_what_either_has():
+    both = merged(page_of([1, 2, 5], rejected=[3, 4]), page_of([2, 3, 7], rejected=[4, 5]), M1)
+    assert both.bars.equals(make_bars([1, 2, 3, 5, 7]))
+    assert [row.start_ms for row in both.rejected] == [ms_of(3)]
 
 
 def test_rejected_bar_is_quarantined_and_no_absence():
     page = page_of([1, 2, 3, 4, 6, 7, 8, 9, 10], rejected=[5])
     assert runs_of(page, page_of(range(1, 11))) == [(5, 5, "quarantined")]
-    assert windows_with_absent([page], Facts(M1, ms_of(LATER), None, None)) == []
+    assert windows_with_absent([page], M1, ms_of(LATER)) == []
 
 
 def test_reference_is_needed_only_where_a_bar_is_absent():
     pages = [page_of(range(1, 11)), page_of([1, 10])]
-    assert windows_with_absent(pages, Facts(M1, ms_of(LATER), None, None)) == [WINDOW]
+    assert windows_with_absent(pages, M1, ms_of(LATER)) == [WINDOW]

@@ -11,10 +11,11 @@ from polyscale.exchange.bybit_errors import BadRequestError, BannedError
 from polyscale.exchange.bybit_http import BybitSettings
 from polyscale.ingest.fetch import fetch_bars, fetch_funding
 from polyscale.market.bars import Market
-from polyscale.market.errors import ConfigError
+from polyscale.market.errors import ConfigError, StoreError
 from polyscale.replay.exchange import ReplayExchange
 from polyscale.replay.server import ReplayServer
 from polyscale.replay.settings import FaultSettings, ReplaySettings
+from polyscale.store.layout import ABSENT, BARS, bars_partition
 from polyscale.store.ledger import read_quarantine
 from polyscale.store.store import Store
 from tests.conftest import REAL_DATA
@@ -62,7 +63,7 @@ def test_fetched_bars_are_the_source_to_the_bit_and_a_second_fetch_asks_for_none
     report, num_requests = fetch(store, {BTC: bars})
     assert (report.inserted, report.stored, missing(report)) == (5_760, 5_760, {})
     assert store.read_bars(BTC, M1).equals(bars)
-    assert num_requests == 9  # six pages, and three of daily bars to find the listing
+    assert num_requests == 14  # six pages, and eight to find the first bar
     again, num_requests = fetch(store, {BTC: bars})
     assert (again.inserted, again.updated, again.stored, num_requests) == (0, 0, 5_760, 0)
 
@@ -83,6 +84,80 @@ def test_forming_bar_is_not_stored(store):
     report, _ = fetch(store, {BTC: bars_of(4)}, now_ms=now_ms)
     assert report.stored == 90
     assert store.read_bars(BTC, M1).equals(bars_of(4).head(90))
+
+
+def test_bar_that_closed_just_now_is_left_for_the_next_time(store):
+    for into_ms, num_bars in ((1_999, 89), (2_000, 90)):
+        report, _ = fetch(store, {BTC: bars_of(4)}, now_ms=FIRST_MS + 90 * MINUTE_MS + into_ms)
+        assert report.stored == num_bars
+
+
+def test_batches_are_commits_of_their_own(store):
+    report, _ = fetch(store, {BTC: bars_of(4)}, batch_bars=1_000)
+    assert report.inserted == 5_760
+    assert store.version().bars >= 6
+
+
+def test_batches_count_windows_though_no_bar_comes(store):
+    held = without(bars_of(4), (10, 5_749))
+    fetch(store, {BTC: held}, batch_bars=1_000)
+    assert store.table(ABSENT).open().version() >= 5
+
+
+def test_revised_bars_are_counted(store):
+    bars = bars_of(4)
+    wrong = bars.with_columns(volume=pl.col("volume") + (pl.int_range(pl.len()) == 7))
+    store.write_bars(BTC, M1, without(wrong, (100, 100), (5, 5)))
+    report, _ = fetch(store, {BTC: bars})  # both holes lie in one window
+    assert (report.inserted, report.updated) == (2, 1)
+
+
+class EmptyOnce(BybitClient):
+    """A client to which the exchange answers each window with nothing the first time."""
+
+    def __init__(self, *words):
+        super().__init__(*words)
+        self.seen = set()
+
+    async def _candles(self, source, market, timeframe, window):
+        candles = await super()._candles(source, market, timeframe, window)
+        first_time = (market, timeframe, window) not in self.seen
+        self.seen.add((market, timeframe, window))
+        return candles._replace(rows=[]) if first_time else candles
+
+
+def test_answers_that_are_empty_by_a_fault_make_no_hole(store, monkeypatch):
+    monkeypatch.setitem(globals(), "BybitClient", EmptyOnce)
+    store.write_bars(BTC, M1, bars_of(4).head(10))
+    report, _ = fetch(store, {BTC: bars_of(4)})
+    assert (report.inserted, missing(report)) == (5_750, {})
+
+
+def test_market_without_any_candle_is_not_explained(store, monkeypatch):
+    async def none(*words):
+        return None
+
+    monkeypatch.setattr(BybitClient, "first_day_ms", none)
+    report, num_requests = fetch(store, {BTC: bars_of(4)}, start_ms=FIRST_MS + 3 * DAY_MS)
+    assert (missing(report), num_requests) == ({"not fetched": 1_440}, 0)
+
+
+def test_series_of_many_files_is_compacted_after_a_fetch(store):
+    for first in range(0, 660, 10):
+        store.write_bars(BTC, M1, bars_of(4)[first : first + 10])
+    fetch(store, {BTC: bars_of(4)})
+    table = store.table(BARS)
+    assert len(table.files(table.open(), bars_partition(BTC, M1))) == 1
+    assert store.read_bars(BTC, M1).equals(bars_of(4))
+
+
+def test_compaction_that_loses_every_race_does_not_fail_the_fetch(store, monkeypatch):
+    def lose(*words):
+        raise StoreError("a conflict")
+
+    monkeypatch.setattr("polyscale.ingest.fetch.compact", lose)
+    report, _ = fetch(store, {BTC: bars_of(4)})
+    assert report.stored == 5_760
 
 
 def test_only_the_missing_part_is_asked_for(store):
@@ -145,7 +220,9 @@ def test_market_that_never_traded_in_the_span_is_told_so(store):
 
 
 def test_newest_bar_that_is_not_there_yet_is_asked_for_next_time(store):
-    report, _ = fetch(store, {BTC: bars_of(4)}, now_ms=FIRST_MS + 4 * DAY_MS + 2 * MINUTE_MS, end_ms=10**13)
+    report, _ = fetch(
+        store, {BTC: bars_of(4)}, now_ms=FIRST_MS + 4 * DAY_MS + 2 * MINUTE_MS + 5_000, end_ms=10**13
+    )
     assert missing(report) == {"not fetched": 2}
 
 
@@ -162,24 +239,27 @@ def test_row_that_breaks_a_rule_each_time_is_quarantined_with_what_came(store):
 
 def test_weeks_begin_on_monday(store):
     held = bars_of(40)
-    report, _ = fetch(store, {BTC: held}, now_ms=FIRST_MS + 40 * DAY_MS, end_ms=10**13, timeframe=W1)
+    report, _ = fetch(
+        store, {BTC: held}, now_ms=FIRST_MS + 40 * DAY_MS + MINUTE_MS, end_ms=10**13, timeframe=W1
+    )
     closes = store.read_bars(BTC, W1)["close_time"]
     assert closes.dt.weekday().unique().to_list() == [1]
     assert (report.stored, missing(report)) == (5, {})
 
 
-def test_what_came_before_a_ban_is_stored(store):
+def test_what_came_before_a_ban_is_stored(store, monkeypatch):
+    page, asked = BybitClient._page, []
+
+    async def banned_after_twelve(self, *words):
+        asked.append(words)
+        if len(asked) > 12:
+            raise BannedError("got HTTP 403")
+        return await page(self, *words)
+
+    monkeypatch.setattr(BybitClient, "_page", banned_after_twelve)
     with pytest.raises(BannedError):
-        fetch(
-            store,
-            {BTC: bars_of(20)},
-            now_ms=FIRST_MS + 20 * DAY_MS,
-            end_ms=10**13,
-            faults=FaultSettings(http_403=0.08),
-        )
-    stored = store.read_bars(BTC, M1)
-    assert 0 < stored.height < bars_of(20).height
-    assert bars_of(20).join(stored, on=stored.columns, how="semi").equals(stored)
+        fetch(store, {BTC: bars_of(20)}, now_ms=FIRST_MS + 20 * DAY_MS, end_ms=10**13)
+    assert store.read_bars(BTC, M1).equals(bars_of(20).head(8_000))  # four asked for the first bar
 
 
 def test_unknown_symbol_is_refused_and_makes_no_table(store):
@@ -232,8 +312,12 @@ def test_real_bars_with_524_gaps_come_through_the_exchange_to_the_bit(store):
     bars, ada = read_bar_file(path, M1, "open").bars, Market("bybit", "linear", "ADAUSDT")
     first_ms, last_ms = (int(bars["close_time"].dt.epoch("ms")[at]) for at in (0, -1))
     held = {ada: bars}
-    report, _ = fetch(store, held, market=ada, start_ms=first_ms - MINUTE_MS, end_ms=last_ms, now_ms=last_ms)
+    report, _ = fetch(
+        store, held, market=ada, start_ms=first_ms - MINUTE_MS, end_ms=last_ms, now_ms=last_ms + 5_000
+    )
     assert store.read_bars(ada, M1).equals(bars)
     assert (report.gaps.height, missing(report).keys()) == (524, {"absent"})
-    again, num_requests = fetch(store, held, market=ada, start_ms=first_ms, end_ms=last_ms, now_ms=last_ms)
+    again, num_requests = fetch(
+        store, held, market=ada, start_ms=first_ms, end_ms=last_ms, now_ms=last_ms + 5_000
+    )
     assert (again.gaps.height, num_requests) == (524, 0)

@@ -29,6 +29,9 @@ _EXAMPLES = (
 )
 
 
+_SETTLED_MS = 5_000  # after a close; a client does not ask for a bar that closed just now
+
+
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
     app.command("replay", epilog=_EXAMPLES)(replay)
@@ -44,7 +47,7 @@ def replay(
     venue: VenueOption = "bybit",
     category: Annotated[Category, typer.Option(help="Kind of market.")] = Category.LINEAR,
     since: Annotated[
-        str | None, typer.Option(help="Time at which to begin, UTC; absent: the newest close that is held.")
+        str | None, typer.Option(help="Time at which to begin, UTC; absent: after the newest held close.")
     ] = None,
     speed: Annotated[float, typer.Option(help="Seconds of the exchange per second.")] = 1.0,
     push_every: Annotated[
@@ -138,7 +141,8 @@ def _of_file(
 
 def _begin_ms(since_ms: int | None, bars: Bars) -> int:
     if since_ms is None:
-        return max(int(frame["close_time"].dt.epoch("ms")[-1]) for frame in bars.values() if len(frame))
+        newest_ms = max(int(frame["close_time"].dt.epoch("ms")[-1]) for frame in bars.values() if len(frame))
+        return newest_ms + _SETTLED_MS
     return since_ms
 
 

@@ -131,8 +131,18 @@ class BybitClient:
         for window in windows_of(_DAILY, first_ms, -(-until_ms // DAY_MS) * DAY_MS, self.page_bars):
             candles = await self._candles(_KLINES, market, _DAILY, window)
             if candles.starts_ms:
-                return min(candles.starts_ms)
+                return await self._earliest_day_ms(market, min(candles.starts_ms), first_ms)
         return None
+
+    async def _earliest_day_ms(self, market: Market, day_ms: int, since_ms: int) -> int:
+        """Ask for the days before once more: an answer that was empty by a fault is no listing."""
+        while day_ms > since_ms:
+            window = Window(max(since_ms, day_ms - self.page_bars * DAY_MS), day_ms - DAY_MS)
+            earlier = (await self._candles(_KLINES, market, _DAILY, window)).starts_ms
+            if not earlier:
+                break
+            day_ms = min(earlier)
+        return day_ms
 
     def references(self, market: Market) -> list[Market]:
         """Markets whose bars tell whether the exchange was working, best first."""
@@ -218,11 +228,17 @@ class BybitClient:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _page(self, source: _Source, market: Market, timeframe: Timeframe, window: Window) -> Page:
-        """One page, asked for once more if a row in it breaks a rule: that may be a fault of the way."""
+        """One page, asked for once more if a row in it breaks a rule: that may be a fault of the way.
+
+        What had not closed when the exchange answered, by its own clock, is no part of the page.
+        """
         candles = await self._candles(source, market, timeframe, window)
         if candles.rejected:
             candles = await self._candles(source, market, timeframe, window)
-        return Page(window, to_bars(candles.rows, timeframe), candles.rejected)
+        last_ms = min(window.last_ms, timeframe.floor_ms(candles.time_ms) - timeframe.ms)
+        rows = [row for row in candles.rows if row.start_ms <= last_ms]
+        rejected = [row for row in candles.rejected if row.start_ms <= last_ms]
+        return Page(Window(window.first_ms, last_ms), to_bars(rows, timeframe), rejected)
 
     async def _candles(
         self, source: _Source, market: Market, timeframe: Timeframe, window: Window

@@ -34,6 +34,7 @@ from polyscale.market.timeframe import Timeframe
 
 _KLINE_FIELDS: Final = 7
 _MARK_FIELDS: Final = 5
+_ANSWERED: Final = "time of the answer"  # no name of the wire
 
 
 class Rejected(NamedTuple):
@@ -45,10 +46,11 @@ class Rejected(NamedTuple):
 
 
 class Candles(NamedTuple):
-    """What a page held: sound candles, ascending, and the rejected ones."""
+    """What a page held: sound candles, ascending, and the rejected ones, as of the exchange's time."""
 
     rows: list[Kline]
     rejected: list[Rejected]
+    time_ms: int  # when the exchange answered, by its clock
 
     @property
     def starts_ms(self) -> list[int]:
@@ -142,6 +144,7 @@ def _candles(body: bytes | str, category: str, symbol: str, timeframe: Timeframe
     result = _result(body, asked)
     require_same(asked, "category", field_of(asked, result, "category"), category)
     require_same(asked, "symbol", field_of(asked, result, "symbol"), symbol)
+    time_ms = check_time_ms(asked, result[_ANSWERED])
     kept: dict[int, Kline] = {}
     rejected: dict[int, Rejected] = {}
     for row in rows_of(asked, result):
@@ -157,7 +160,7 @@ def _candles(body: bytes | str, category: str, symbol: str, timeframe: Timeframe
         except WireError as error:
             rejected.setdefault(start_ms, Rejected(start_ms, str(error), shown(row)))
     sound = [kept[start_ms] for start_ms in sorted(kept) if start_ms not in rejected]
-    return Candles(sound, [rejected[start_ms] for start_ms in sorted(rejected)])
+    return Candles(sound, [rejected[start_ms] for start_ms in sorted(rejected)], time_ms)
 
 
 def _instrument(asked: str, row: Any) -> Instrument:
@@ -182,7 +185,7 @@ def _instrument(asked: str, row: Any) -> Instrument:
 
 
 def _result(body: bytes | str, asked: str) -> dict[str, Any]:
-    """The ``result`` of an answer that succeeded."""
+    """The ``result`` of an answer that succeeded, and when it was given."""
     answer = read_json(asked, body)
     code, said = field_of(asked, answer, "retCode"), field_of(asked, answer, "retMsg")
     if type(code) is not int or not isinstance(said, str):
@@ -194,7 +197,7 @@ def _result(body: bytes | str, asked: str) -> dict[str, Any]:
     result = field_of(asked, answer, "result")
     if not isinstance(result, dict):
         raise refused(asked, "result must be an object", result)
-    return result
+    return {**result, _ANSWERED: server_ms}
 
 
 def _ascending(asked: str, rates: Iterable[FundingRate]) -> list[FundingRate]:

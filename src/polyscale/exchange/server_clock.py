@@ -1,8 +1,8 @@
 """The exchange's clock, carried forward by the event loop's time; the local clock is never asked.
 
-In: times that the exchange told, as they arrive. Out: a time that the exchange's clock has surely passed:
-what it told was true when it was sent, which was before it came. So a bar that has closed by this clock has
-closed.
+In: times that the exchange told, as they arrive. Out: a time that the exchange's clock has passed, if its
+messages tell the truth: what it told was true when it was sent, which was before it came. It says when to
+ask; whether a bar had closed, the answer's own time decides.
 """
 
 from __future__ import annotations

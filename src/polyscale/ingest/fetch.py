@@ -1,16 +1,18 @@
 """Bars of a span from a source into the store: only what is missing, whatever cut the last attempt off.
 
-In: a source, a store, a series and a span. Out: the bars in the store, every hole explained, rows that
-broke a rule set aside, and a `FetchReport`. What was fetched is the store itself: there is no other state,
-so a fetch that was killed goes on where the stored bars end, and a second one asks for nothing.
+In: a source, a store, a series and a span. Out: the bars in the store, holes explained as far as the exchange
+tells, rows that broke a rule set aside, and a `FetchReport`. What was fetched is the store itself: there is
+no other state, so a fetch that was killed goes on where the stored bars end, and a second one asks for
+nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,41 +20,38 @@ import polars as pl
 
 from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.bybit_errors import BadRequestError
-from polyscale.exchange.source import Page, Source, Window
-from polyscale.ingest.absence import Facts, absent_runs, around, windows_with_absent
+from polyscale.exchange.source import Page, Source, Window, windows_of
+from polyscale.ingest.absence import absent_runs, around, merged, windows_with_absent
 from polyscale.ingest.plan import plan_windows
 from polyscale.market.bars import BAR_SCHEMA, Market
-from polyscale.market.errors import ConfigError
-from polyscale.market.timeframe import Timeframe
+from polyscale.market.errors import ConfigError, StoreError
+from polyscale.market.timeframe import DAY_MS, Timeframe
 from polyscale.store.gaps import GapKind
 from polyscale.store.layout import ABSENT, QUARANTINE
 from polyscale.store.ledger import gaps, write_absent, write_quarantine
 from polyscale.store.store import Store, WriteResult
 from polyscale.store.upkeep import compact
 
-BATCH_BARS: Final = 50000  # bars of one commit: half a minute of pages at most is lost by a kill
+BATCH_BARS: Final = 50_000  # bars that are asked for between two commits: what a kill may lose
+HISTORY_MS: Final = 1_483_228_800_000  # 2017-01-01: before any market of these exchanges
+_SETTLE_MS: Final = 2_000  # the last trades of a bar may come in so long after its close
 _MANY_FILES: Final = 64  # a series of more files is rewritten as few
-_HISTORY_MS: Final = 1_483_228_800_000  # 2017-01-01: before any market of these exchanges
+_log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(frozen=True)
 class FetchReport:
     """What a fetch did, and how the span stands after it."""
 
     market: Market
     timeframe: Timeframe
-    first_close: datetime
+    first_close: datetime  # of the span, included
     last_close: datetime
-    inserted: int = 0
-    updated: int = 0
-    quarantined: int = 0
-    gaps: pl.DataFrame = field(default_factory=pl.DataFrame)  # of the span, see `gaps_in`
-
-    @property
-    def stored(self) -> int:
-        """Bars of the span that are stored now."""
-        span_ms = (self.last_close - self.first_close).total_seconds() * 1_000
-        return round(span_ms / self.timeframe.ms) + 1 - int(self.gaps["missing_bars"].sum())
+    inserted: int
+    updated: int
+    quarantined: int  # rows that came and broke a rule
+    stored: int  # bars of the span that are stored now
+    gaps: pl.DataFrame  # of the span, see `gaps_in`
 
 
 async def fetch_bars(
@@ -67,14 +66,14 @@ async def fetch_bars(
     *,
     recheck: bool = False,
 ) -> FetchReport:
-    """Bring every bar that opens at or after ``start_ms`` and closes by ``end_ms`` and the server's time.
+    """Bring every bar that opens at or after ``start_ms`` and had closed by ``end_ms``, and 2 s ago.
 
     Parameters
     ----------
     progress
         Called with pages done and pages in all.
     batch_bars
-        How many bars are written at once.
+        How many bars are asked for between two commits.
     recheck
         Ask again for bars that the exchange did not have when it was asked.
 
@@ -83,85 +82,24 @@ async def fetch_bars(
     ExchangeError
         What the exchange answered instead of bars; pages that came before are stored.
     ConfigError
-        If no bar of the timeframe lies in the span, or the market cannot be asked for.
+        If no closed bar of the timeframe lies in the span, or the market cannot be asked for.
     StoreError
         If the store cannot be written.
     """
     now_ms = await source.server_time_ms()
-    first, last = _closes(timeframe, start_ms, min(end_ms, now_ms))
-    report = FetchReport(market, timeframe, first, last)
+    first, last = _closes(timeframe, max(start_ms, HISTORY_MS), min(end_ms, now_ms - _SETTLE_MS))
     missing = gaps(store, market, timeframe, first, last)
     if recheck:
         missing = missing.with_columns(kind=pl.lit(GapKind.NOT_FETCHED.value))
+    job = _Job(source, store, market, timeframe, now_ms)
     if (missing["kind"] == GapKind.NOT_FETCHED.value).any():
-        job = _Job(source, store, report, await _facts(source, store, report, missing, now_ms))
         await job.fetch(missing, progress, batch_bars)
-        missing = gaps(store, market, timeframe, first, last)
-    report.gaps = missing
-    return report
-
-
-@dataclass
-class _Job:
-    """One fetch under way."""
-
-    source: Source
-    store: Store
-    report: FetchReport
-    facts: Facts
-
-    async def fetch(
-        self, missing: pl.DataFrame, progress: Callable[[int, int], None], batch_bars: int
-    ) -> None:
-        market, timeframe = self.report.market, self.report.timeframe
-        from_ms = timeframe.floor_ms(self.facts.listed_day_ms or 0)
-        windows = plan_windows(missing, timeframe, self.source.page_bars, from_ms)
-        waiting: list[Page] = []
-        num_done = 0
-        async with aclosing(self.source.pages(market, timeframe, windows)) as pages:
-            try:
-                async for page in pages:
-                    waiting.append(page)
-                    num_done += 1
-                    if sum(page.bars.height for page in waiting) >= batch_bars or num_done == len(windows):
-                        batch, waiting = waiting, []
-                        await self._keep(batch)
-                        await self._explain(batch)
-                    progress(num_done, len(windows))
-            finally:  # the exchange failed, or a person stops us: what came is kept
-                await self._keep(waiting)
-        await asyncio.to_thread(compact, self.store, market, timeframe, _MANY_FILES)
-
-    async def _keep(self, pages: list[Page]) -> None:
-        """Write what came."""
-        market, timeframe = self.report.market, self.report.timeframe
-        bars = pl.concat([BAR_SCHEMA.to_frame(), *[page.bars for page in pages]])
-        self.facts = _with_first_bar(self.facts, bars, timeframe)
-        written = await asyncio.to_thread(self.store.write_bars, market, timeframe, bars)
-        self.report.inserted += written.inserted
-        self.report.updated += written.updated
-        rejected = _rejected(pages, self.facts.asked_ms)
-        self.report.quarantined += rejected.height
-        await asyncio.to_thread(write_quarantine, self.store, market, timeframe, rejected)
-
-    async def _explain(self, pages: list[Page]) -> None:
-        """Note why bars did not come."""
-        runs = absent_runs(pages, self.facts, await self._reference(pages))
-        market, timeframe = self.report.market, self.report.timeframe
-        await asyncio.to_thread(write_absent, self.store, market, timeframe, runs)
-
-    async def _reference(self, pages: list[Page]) -> dict[Window, Page]:
-        """Pages of the first reference market that the exchange knows, around windows with a missing bar."""
-        timeframe = self.report.timeframe
-        windows = windows_with_absent(pages, self.facts)
-        wide = [around(window, timeframe, self.source.page_bars) for window in windows]
-        for market in self.source.references(self.report.market) if windows else ():
-            try:
-                async with aclosing(self.source.pages(market, timeframe, wide)) as found:
-                    return dict(zip(windows, [page async for page in found], strict=True))
-            except BadRequestError:
-                continue
-        return {}
+    left = gaps(store, market, timeframe, first, last)
+    num_bars = round((last - first).total_seconds() * 1_000 / timeframe.ms) + 1
+    stored = num_bars - int(left["missing_bars"].sum())
+    return FetchReport(
+        market, timeframe, first, last, job.inserted, job.updated, len(job.rejected_ms), stored, left
+    )
 
 
 async def fetch_funding(
@@ -172,32 +110,111 @@ async def fetch_funding(
     return await asyncio.to_thread(store.write_funding, market, rates)
 
 
-async def _facts(
-    source: Source, store: Store, report: FetchReport, missing: pl.DataFrame, now_ms: int
-) -> Facts:
-    """When the market was listed, if bars are missing before the first stored one; noted in the ledger."""
-    times = store.close_times(report.market, report.timeframe)
-    first_bar_ms = times.dt.epoch("ms")[0] - report.timeframe.ms if len(times) else None
-    asked = missing.filter(pl.col("kind") == GapKind.NOT_FETCHED.value)
-    if len(times) and asked["first_close_time"][0] > times[0]:
-        return Facts(report.timeframe, now_ms, None, first_bar_ms)
-    end_ms = int(report.last_close.timestamp() * 1_000)
-    listed_ms = await source.first_day_ms(report.market, _HISTORY_MS, end_ms)
-    before_ms = end_ms if listed_ms is None else listed_ms
-    last_close = min(_time(report.timeframe.floor_ms(before_ms)), report.last_close)
-    if report.first_close <= last_close:
-        row = (report.first_close, last_close, _time(now_ms), GapKind.PRE_LISTING.value)
-        run = pl.DataFrame([row], ABSENT.values, orient="row")
-        write_absent(store, report.market, report.timeframe, run)
-    return Facts(report.timeframe, now_ms, before_ms, first_bar_ms)
+@dataclass
+class _Job:
+    """One fetch under way, and what it has brought so far."""
 
+    source: Source
+    store: Store
+    market: Market
+    timeframe: Timeframe
+    asked_ms: int  # by the exchange's clock
+    inserted: int = 0
+    updated: int = 0
+    rejected_ms: set[int] = field(default_factory=set)
 
-def _with_first_bar(facts: Facts, bars: pl.DataFrame, timeframe: Timeframe) -> Facts:
-    if bars.is_empty():
-        return facts
-    first_ms = bars["close_time"].dt.epoch("ms")[0] - timeframe.ms
-    known_ms = first_ms if facts.first_bar_ms is None else min(facts.first_bar_ms, first_ms)
-    return replace(facts, first_bar_ms=known_ms)
+    async def fetch(
+        self, missing: pl.DataFrame, progress: Callable[[int, int], None], batch_bars: int
+    ) -> None:
+        """Page by page, in batches of one commit each."""
+        windows = plan_windows(missing, self.timeframe, self.source.page_bars, await self._listed_ms(missing))
+        waiting: list[Page] = []
+        num_done = 0
+        async with aclosing(self.source.pages(self.market, self.timeframe, windows)) as pages:
+            try:
+                async for page in pages:
+                    waiting.append(page)
+                    num_done += 1
+                    num_bars = sum(one.window.num_bars(self.timeframe) for one in waiting)
+                    if num_bars >= batch_bars or num_done == len(windows):
+                        batch, waiting = waiting, []
+                        await self._keep(batch)
+                        await self._explain(batch)
+                    progress(num_done, len(windows))
+            finally:  # the exchange failed, or a person stops us: what came is kept
+                await self._keep(waiting)
+        try:
+            await asyncio.to_thread(compact, self.store, self.market, self.timeframe, _MANY_FILES)
+        except StoreError as error:  # upkeep: another writer was faster, and the next fetch does it
+            _log.info("%s", error)
+
+    async def _listed_ms(self, missing: pl.DataFrame) -> int:
+        """When the first bar of the market begins, noted in the ledger; 0 where it is not needed.
+
+        That is where no bar is missing before the first stored one.
+        """
+        times = self.store.close_times(self.market, self.timeframe)
+        asked = missing.filter(pl.col("kind") == GapKind.NOT_FETCHED.value)
+        if len(times) and asked["first_close_time"][0] > times[0]:
+            return 0
+        listed_ms = await self._first_start_ms()
+        first, last = missing["first_close_time"][0], _time(listed_ms)
+        if listed_ms < self.asked_ms and first <= last:
+            row = (first, last, _time(self.asked_ms), GapKind.PRE_LISTING.value)
+            run = pl.DataFrame([row], ABSENT.values, orient="row")
+            await asyncio.to_thread(write_absent, self.store, self.market, self.timeframe, run)
+        return listed_ms
+
+    async def _first_start_ms(self) -> int:
+        """Start of the first bar that the exchange has: its first day by daily candles, then within that."""
+        day_ms = await self.source.first_day_ms(self.market, HISTORY_MS, self.asked_ms)
+        if day_ms is None:
+            return self.asked_ms  # it has no candle at all: nothing to ask for, and nothing is noted
+        first_ms, end_ms = self.timeframe.floor_ms(day_ms), day_ms + DAY_MS
+        windows = list(windows_of(self.timeframe, first_ms, end_ms, self.source.page_bars))
+        answers = [await self._pages(self.market, windows) for _ in range(2)]  # one may be empty by a fault
+        bars = [page.bars for answer in answers for page in answer.values()]
+        closes = pl.concat([BAR_SCHEMA.to_frame(), *bars])["close_time"].sort().dt.epoch("ms")
+        return first_ms if closes.is_empty() else int(closes[0]) - self.timeframe.ms
+
+    async def _keep(self, pages: list[Page]) -> None:
+        """Write what came."""
+        bars = pl.concat([BAR_SCHEMA.to_frame(), *[page.bars for page in pages]])
+        written = await asyncio.to_thread(self.store.write_bars, self.market, self.timeframe, bars)
+        self.inserted += written.inserted
+        self.updated += written.updated
+        self.rejected_ms |= {row.start_ms for page in pages for row in page.rejected}
+        rejected = _rejected(pages, self.asked_ms)
+        await asyncio.to_thread(write_quarantine, self.store, self.market, self.timeframe, rejected)
+
+    async def _explain(self, pages: list[Page]) -> None:
+        """Ask once more where a bar did not come, for an answer may be empty by a fault; then note why."""
+        doubtful = windows_with_absent(pages, self.timeframe, self.asked_ms)
+        again = await self._pages(self.market, doubtful)
+        await self._keep(list(again.values()))
+        pages = [
+            merged(page, again[page.window], self.timeframe) if page.window in again else page
+            for page in pages
+        ]
+        runs = absent_runs(pages, self.timeframe, self.asked_ms, await self._reference(pages))
+        await asyncio.to_thread(write_absent, self.store, self.market, self.timeframe, runs)
+
+    async def _reference(self, pages: list[Page]) -> dict[Window, Page]:
+        """Pages of the first reference market that the exchange knows, around windows with a missing bar."""
+        windows = windows_with_absent(pages, self.timeframe, self.asked_ms)
+        wide = [around(window, self.timeframe, self.source.page_bars) for window in windows]
+        for market in self.source.references(self.market) if windows else ():
+            try:
+                found = await self._pages(market, wide)
+            except BadRequestError:
+                continue
+            return dict(zip(windows, found.values(), strict=True))
+        return {}
+
+    async def _pages(self, market: Market, windows: list[Window]) -> dict[Window, Page]:
+        """The pages by the windows that they were asked for."""
+        async with aclosing(self.source.pages(market, self.timeframe, windows)) as pages:
+            return dict(zip(windows, [page async for page in pages], strict=True))
 
 
 def _rejected(pages: list[Page], seen_ms: int) -> pl.DataFrame:
