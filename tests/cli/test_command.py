@@ -1,6 +1,7 @@
 """The command as its user meets it: in a process of its own, in an empty folder."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
+from polyscale.store.store import Store
+from polyscale.store.upkeep import pins, vacuum
 from tests.pipeline.small import small
 
 COMMAND = [sys.executable, "-m", "polyscale"]
@@ -91,6 +94,19 @@ def test_a_test_too_short_for_intervals_is_told_and_not_a_fault(folder):
 def test_the_stored_funding_is_charged(folder):
     told = json.loads(polyscale("backtest", "last", "--json", folder=folder).stdout)
     assert told["BTCUSDT"]["strategy"]["funding_source"] == "stored"
+
+
+def test_what_a_run_read_stays_readable_past_revisions_and_a_vacuum(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "user")
+    store = Store(tmp_path / "user" / "store")
+    words = ("backtest", min(pins(store)), "--json")
+    before = polyscale(*words, folder=tmp_path / "user").stdout
+    [(market, timeframe)] = store.series()
+    bars = store.read_bars(market, timeframe)
+    for more in (1, 2):
+        store.write_bars(market, timeframe, bars.with_columns(volume=pl.col("volume") + more))
+    assert vacuum(store, retention_hours=0) == 1  # the file between the pinned version and the newest
+    assert polyscale(*words, folder=tmp_path / "user").stdout == before
 
 
 def test_predict_and_backtest_and_runs_show_tables(folder):

@@ -2,7 +2,7 @@ import polars as pl
 
 from polyscale.exchange.bybit_wire import Rejected
 from polyscale.exchange.source import Page, Window
-from polyscale.ingest.absence import Facts, absent_runs, windows_with_absent
+from polyscale.ingest.absence import Facts, absent_runs, around, windows_with_absent
 from tests.store.series import M1, make_bars, minute
 
 LATER = 10_000
@@ -45,6 +45,17 @@ def test_bar_that_the_reference_lacks_too_is_an_outage_and_one_it_has_a_halt():
 
 def test_without_a_reference_nothing_says_why():
     assert runs_of(page_of([1, 2, 9, 10])) == [(3, 8, "absent")]
+
+
+def test_reference_that_did_not_trade_at_all_says_nothing():
+    assert runs_of(page_of([1, 2, 9, 10]), page_of([])) == [(3, 8, "absent")]
+
+
+def test_reference_is_asked_for_a_whole_page():
+    wide = around(WINDOW, M1, 1_000)
+    assert (wide.last_ms, wide.num_bars(M1)) == (WINDOW.last_ms, 1_000)
+    reference = Page(wide, make_bars(range(-20, 3)), [])
+    assert runs_of(page_of([1, 2]), reference) == [(3, 10, "outage")]
 
 
 def test_newest_bars_may_still_come():

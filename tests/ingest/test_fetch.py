@@ -5,6 +5,7 @@ import asyncio
 import polars as pl
 import pytest
 
+from polyscale.exchange.bar_file import read_bar_file
 from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.bybit_errors import BadRequestError, BannedError
 from polyscale.exchange.bybit_http import BybitSettings
@@ -16,6 +17,7 @@ from polyscale.replay.server import ReplayServer
 from polyscale.replay.settings import FaultSettings, ReplaySettings
 from polyscale.store.ledger import read_quarantine
 from polyscale.store.store import Store
+from tests.conftest import REAL_DATA
 from tests.leap import run
 from tests.replay.market import BTC, DAY_MS, ETH, FIRST_MS, HOUR_MS, M1, MINUTE_MS, W1, bars_of, rates_of
 
@@ -99,6 +101,15 @@ def test_halts_and_outages_are_told_apart_by_a_main_market(store):
     assert missing(report) == {"outage": 10, "halted": 5}
     again, num_requests = fetch(store, {BTC: bars, ETH: bars}, market=ETH)
     assert (missing(again), num_requests) == ({"outage": 10, "halted": 5}, 0)
+
+
+def test_hole_that_is_asked_for_alone_is_told_from_a_halt(store):
+    both = without(bars_of(4), (2_000, 2_009))
+    for first, last in ((0, 1_999), (2_010, 5_759)):
+        span = {"start_ms": FIRST_MS + first * MINUTE_MS, "end_ms": FIRST_MS + (last + 1) * MINUTE_MS}
+        fetch(store, {BTC: both, ETH: both}, market=ETH, **span)
+    report, _ = fetch(store, {BTC: both, ETH: both}, market=ETH)
+    assert missing(report) == {"outage": 10}
 
 
 def test_bar_that_the_exchange_did_not_have_is_asked_for_again_on_request(store):
@@ -211,3 +222,18 @@ def test_funding_is_fetched_and_kept(store):
     first, second = run(ask())
     assert (first.inserted, second.inserted, second.unchanged) == (3, 4, 3)
     assert store.read_funding(BTC).equals(rates_of())
+
+
+@pytest.mark.real_data
+def test_real_bars_with_524_gaps_come_through_the_exchange_to_the_bit(store):
+    path = REAL_DATA / "BYBIT-PERP_ADAUSDT_1m_chunked.parquet"
+    if not path.exists():
+        pytest.skip("the folder of real candles is absent")
+    bars, ada = read_bar_file(path, M1, "open").bars, Market("bybit", "linear", "ADAUSDT")
+    first_ms, last_ms = (int(bars["close_time"].dt.epoch("ms")[at]) for at in (0, -1))
+    held = {ada: bars}
+    report, _ = fetch(store, held, market=ada, start_ms=first_ms - MINUTE_MS, end_ms=last_ms, now_ms=last_ms)
+    assert store.read_bars(ada, M1).equals(bars)
+    assert (report.gaps.height, missing(report).keys()) == (524, {"absent"})
+    again, num_requests = fetch(store, held, market=ada, start_ms=first_ms, end_ms=last_ms, now_ms=last_ms)
+    assert (again.gaps.height, num_requests) == (524, 0)

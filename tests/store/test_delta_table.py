@@ -32,13 +32,13 @@ def other_writer_first(tmp_path, monkeypatch):
     merge = PartitionedTable._merge
     pending = []
 
-    def late(self, table, partition, rows):
+    def late(self, table, rows):
         if pending:
             written = pending.pop()
             with monkeypatch.context() as context:
                 context.setattr(PartitionedTable, "_merge", merge)
                 Store(tmp_path).write_bars(BTC, M1, written)
-        merge(self, table, partition, rows)
+        merge(self, table, rows)
 
     monkeypatch.setattr(PartitionedTable, "_merge", late)
     monkeypatch.setattr(delta_table, "_FIRST_PAUSE_S", 0.0)

@@ -107,6 +107,26 @@ def test_markets_and_timeframes_are_kept_apart(store):
     assert [store.read_bars(*one)["close"].item() for one in series] == [100.0, 200.0, 300.0]
 
 
+def test_several_series_are_written_in_one_commit(store):
+    store.write_bars(BTC, M1, make_bars([1, 2, 3]))
+    written = {
+        (BTC, M1): make_bars([2, 3, 4], price=101.0),
+        (ETH, M1): make_bars([4]),
+        (BTC, M5): make_bars([]),
+    }
+    results = store.write_series(written)
+    assert results == {
+        (BTC, M1): WriteResult(1, 2, 0),
+        (ETH, M1): WriteResult(1, 0, 0),
+        (BTC, M5): WriteResult(0, 0, 0),
+    }
+    assert store.version().bars == 2
+    assert store.read_bars(BTC, M1)["close"].to_list() == [100.0, 101.0, 101.0, 101.0]
+    assert store.read_bars(ETH, M1).equals(make_bars([4]))
+    assert store.write_series(written)[ETH, M1] == WriteResult(0, 0, 1)
+    assert store.version().bars == 2
+
+
 def test_funding_is_kept_beside_the_bars(store):
     funding = make_funding([0, 8, 16])
     assert store.write_funding(BTC, funding) == WriteResult(3, 0, 0)

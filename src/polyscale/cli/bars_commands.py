@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyscale.cli.options import STORE, CategoryOption, JsonOption, StoreOption, VenueOption
+from polyscale.cli.options import (
+    STORE,
+    CategoryOption,
+    JsonOption,
+    StoreOption,
+    UrlOption,
+    VenueOption,
+)
 from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +39,9 @@ class Label(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("import", epilog=_IMPORT_EXAMPLES)(import_file)
-    app.command("bars", epilog="Example: polyscale bars --gaps BTCUSDT")(show_bars)
+    app.command("bars", epilog="Examples: polyscale bars --gaps BTCUSDT; polyscale bars --verify --refetch")(
+        show_bars
+    )
 
 
 _IMPORT_EXAMPLES = (
@@ -107,13 +116,25 @@ def _columns(pairs: list[str]) -> dict[str, str] | None:
 
 def show_bars(
     gaps: Annotated[str | None, typer.Option(help="List the gaps of this symbol.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read every row again and check it.")] = False,
+    refetch: Annotated[
+        bool, typer.Option("--refetch", help="With --verify: fetch again what is damaged.")
+    ] = False,
+    url: UrlOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the store holds, with gaps."""
+    """Show what the store holds, with gaps; or check that it is as it was written."""
     from polyscale.cli import console
     from polyscale.store.store import Store
 
+    if refetch and not verify:
+        raise ConfigError("--refetch goes with --verify, got it alone; add --verify")
+    if verify:
+        from polyscale.cli.upkeep_commands import verify_bars
+
+        verify_bars(Store(store), url, refetch=refetch, as_json=as_json)
+        return
     held = Store(store).contents()
     if gaps is not None:
         _show_gaps(Store(store), gaps.upper(), as_json=as_json)
@@ -123,7 +144,7 @@ def show_bars(
         console.print_json(rows)
         return
     if not rows:
-        console.out.print(f"{store} holds no bars; add some with: polyscale import FILE --symbol ... --help")
+        console.out.print(f"{store} holds no bars; add some with: polyscale fetch BTCUSDT")
         return
     console.table(
         f"bars in {store}", list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]
@@ -145,6 +166,8 @@ def _show_gaps(store: Store, symbol: str, *, as_json: bool) -> None:
         cells = [{key: _plain(value) for key, value in gap.items()} for gap in found.to_dicts()]
         if as_json:
             console.print_json({"timeframe": str(timeframe), "gaps": cells})
+        elif not cells:
+            console.out.print(f"{market} {timeframe}: no gaps", highlight=False)
         else:
             title = f"{market} {timeframe}: {found.height} gaps"
             console.table(title, found.columns, [[_cell(value) for value in gap.values()] for gap in cells])

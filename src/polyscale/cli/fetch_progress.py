@@ -17,14 +17,15 @@ from polyscale.cli.console import err
 
 
 class FetchProgress:
-    """A context manager; `begin` gives the callback of one series."""
+    """A context manager; `begin` gives the callback of one series, called with units done and in all."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "pages") -> None:
+        self._unit = unit
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("pages"),
+            TextColumn(unit),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -44,16 +45,16 @@ class FetchProgress:
         self._bar.stop()
 
     def begin(self, series: str) -> Callable[[int, int], None]:
-        """A series begins; call what comes back with pages done and pages in all."""
+        """A series begins; what comes back is its callback."""
         if not err.is_terminal:
-            return _lines(series)
+            return _lines(series, self._unit)
         task = self._bar.add_task(series, total=None)
         return lambda done, of: self._bar.update(task, completed=done, total=of)
 
 
-def _lines(series: str) -> Callable[[int, int], None]:
+def _lines(series: str, unit: str) -> Callable[[int, int], None]:
     def tell(done: int, of: int) -> None:
         if done == of or done * 10 // of > (done - 1) * 10 // of:
-            err.print(f"{series}: {done:,} of {of:,} pages", markup=False, highlight=False)
+            err.print(f"{series}: {done:,} of {of:,} {unit}", markup=False, highlight=False)
 
     return tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import metadata
@@ -14,7 +15,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from polyscale.cli import bars_commands, fetch_command, replay_command, run_commands
+from polyscale.cli import (
+    bars_commands,
+    demo_command,
+    fetch_command,
+    replay_command,
+    run_commands,
+    stream_command,
+    upkeep_commands,
+)
 from polyscale.market.errors import PolyscaleError
 
 app = typer.Typer(
@@ -42,13 +51,17 @@ def _options(
 
 
 fetch_command.register(app)
+stream_command.register(app)
 bars_commands.register(app)
 run_commands.register(app)
+demo_command.register(app)
 replay_command.register(app)
+upkeep_commands.register(app)
 
 
 def main() -> None:
     """Entry point: our own errors become one line and exit status 1."""
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that succeeds is no news to a person
     try:
         app()
     except PolyscaleError as error:

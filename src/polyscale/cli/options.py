@@ -33,6 +33,7 @@ UrlOption = Annotated[
         help="Address of the exchange: testnet, or a server started with polyscale replay.",
     ),
 ]
+SeedOption = Annotated[int | None, typer.Option(min=0, help="Instead of the config's seed.")]
 RunArgument = Annotated[str, typer.Argument(help="A run: its folder, its id, or 'last'.")]
 
 STORE = Path("store")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polyscale.cli.bars_commands import Label
-from polyscale.cli.options import STORE, CategoryOption, JsonOption, StoreOption, VenueOption
+from polyscale.cli.options import STORE, Category, JsonOption, StoreOption, VenueOption
+from polyscale.cli.spans import read_instant_ms
 from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def replay(
     timeframe: Annotated[str | None, typer.Option(help="Of the file's candles: 1m, 5m ...")] = None,
     label: Annotated[Label | None, typer.Option(help="Is the file's time the open or the close?")] = None,
     venue: VenueOption = "bybit",
-    category: CategoryOption = "linear",
+    category: Annotated[Category, typer.Option(help="Kind of market.")] = Category.LINEAR,
     since: Annotated[
         str | None, typer.Option(help="Time at which to begin, UTC; absent: the newest close that is held.")
     ] = None,
@@ -67,12 +68,14 @@ def replay(
     if file is None:
         if symbol is not None or timeframe is not None or label is not None:
             raise ConfigError("--symbol, --timeframe and --label go with --file, got no --file; add it")
-        bars, funding = _of_store(store, venue, category, names)
+        bars, funding = _of_store(store, venue, category.value, names)
     else:
         bars, funding = _of_file(
-            file, venue, category, [*names, *([symbol] if symbol else [])], timeframe, label
+            file, venue, category.value, [*names, *([symbol] if symbol else [])], timeframe, label
         )
-    exchange = ReplayExchange(bars=bars, funding=funding, start_ms=_begin_ms(since, bars), settings=settings)
+    exchange = ReplayExchange(
+        bars=bars, funding=funding, start_ms=_begin_ms(read_instant_ms(since), bars), settings=settings
+    )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(exchange, host, port, as_json=as_json))
 
@@ -133,16 +136,10 @@ def _of_file(
     return {(market, parsed): read_bar_file(file, parsed, label.value).bars}, {}
 
 
-def _begin_ms(since: str | None, bars: Bars) -> int:
-    if since is None:
+def _begin_ms(since_ms: int | None, bars: Bars) -> int:
+    if since_ms is None:
         return max(int(frame["close_time"].dt.epoch("ms")[-1]) for frame in bars.values() if len(frame))
-    try:
-        instant = datetime.fromisoformat(since)
-    except ValueError as error:
-        raise ConfigError(
-            f"--since must be a time such as 2025-03-01 or 2025-03-01T12:00, got {since!r}"
-        ) from error
-    return round((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() * 1_000)
+    return since_ms
 
 
 def _tell(exchange: ReplayExchange, server: ReplayServer, *, as_json: bool) -> None:
@@ -160,13 +157,16 @@ def _tell(exchange: ReplayExchange, server: ReplayServer, *, as_json: bool) -> N
     speed = f"{exchange.settings.speed:g} s of it per second"
     faults = exchange.settings.faults.model_dump(exclude_defaults=True)
     shown = ", ".join(f"{name} {value:g}" for name, value in faults.items()) or "none"
+    some, shelf = next(iter(exchange.holdings.shelves.items()))
     categories = sorted({market.category for market in exchange.holdings.shelves})
     lines = [
         f"exchange's time: {now:%Y-%m-%d %H:%M:%S} UTC, {speed}; faults: {shown}",
         f"REST:      {server.url}",
         *(f"WebSocket: {server.ws_url}/v5/public/{category}" for category in categories),
         "",
-        f'polyscale: BybitClient("{server.url}")',
+        f"polyscale: polyscale fetch {some.symbol} --category {some.category} --timeframe {shelf.finest} "
+        f"--url {server.url} --venue replayed",
+        f'           BybitClient("{server.url}")',
         f'pybit:     session = HTTP(); session.endpoint = "{server.url}"',
         f'ccxt:      exchange = ccxt.bybit(); exchange.urls["api"] = dict.fromkeys(exchange.urls["api"], '
         f'"{server.url}")',

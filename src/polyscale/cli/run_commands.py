@@ -1,4 +1,4 @@
-"""``polyscale run``, ``train``, ``predict``, ``backtest``, ``demo``, ``runs``, ``reproduce``."""
+"""``polyscale run``, ``train``, ``predict``, ``backtest``, ``runs``, ``reproduce``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyscale.cli.options import RUNS, STORE, JsonOption, RunArgument, RunsOption, StoreOption
+from polyscale.cli.options import (
+    RUNS,
+    STORE,
+    JsonOption,
+    RunArgument,
+    RunsOption,
+    SeedOption,
+    StoreOption,
+)
 from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,18 +24,17 @@ if TYPE_CHECKING:
     from polyscale.config.run_config import RunConfig
     from polyscale.pipeline.job import Job
     from polyscale.runs.folder import State
+    from polyscale.store.store import Store
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; see configs/.")]
 ResumeOption = Annotated[
     str | None, typer.Option(help="Go on with a run that was cut off: its id, or 'last'.")
 ]
-SeedOption = Annotated[int | None, typer.Option(min=0, help="Instead of the config's seed.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("run", epilog="Example: polyscale run --config configs/btc_5m.yaml")(run_all)
-    app.command("demo", epilog="Example: polyscale demo")(demo)
     app.command(
         "train", epilog="Examples: polyscale train -c configs/btc_5m.yaml; polyscale train --resume last"
     )(train)
@@ -52,27 +59,16 @@ def run_all(
     with console.Watch() as watch:
         job = _job(config, resume, seed, store, runs, watch)
         told, symbols = _run(job, watch)
-    _tell(told, symbols, time.monotonic() - began, as_json=as_json)
+    tell(told, symbols, time.monotonic() - began, as_json=as_json)
 
 
-def demo(
-    seed: SeedOption = None, store: StoreOption = STORE, runs: RunsOption = RUNS, as_json: JsonOption = False
-) -> None:
-    """Do the main job on a simulated market, with no file and no network."""
+def run_config(config: RunConfig, store: Store, runs: Path) -> tuple[dict[str, Any], list[str]]:
+    """Do the main job of a config; the summary, and the symbols that were judged."""
     from polyscale.cli import console
-    from polyscale.config.presets import preset
-
-    if not as_json:
-        console.out.print(
-            "The market of this demo is [bold]simulated[/bold]: its profits are not to be had anywhere."
-        )
     from polyscale.pipeline.job import begin
-    from polyscale.store.store import Store
 
-    began = time.monotonic()
     with console.Watch() as watch:
-        told, symbols = _run(begin(_read(preset("demo"), seed), Store(store), runs, watch), watch)
-    _tell(told, symbols, time.monotonic() - began, as_json=as_json)
+        return _run(begin(config, store, runs, watch), watch)
 
 
 def train(
@@ -213,7 +209,8 @@ def _run(job: Job, watch: Watch) -> tuple[dict[str, Any], list[str]]:
     return summary(job.folder, outcomes), [outcome.symbol for outcome in outcomes]
 
 
-def _tell(told: dict[str, Any], symbols: list[str], seconds: float, *, as_json: bool) -> None:
+def tell(told: dict[str, Any], symbols: list[str], seconds: float, *, as_json: bool) -> None:
+    """What came out of a run, as tables or as one JSON object."""
     from polyscale.cli import console, show
 
     if as_json:

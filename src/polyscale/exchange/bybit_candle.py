@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-import polars as pl
-
 from polyscale.exchange.wire_fields import read_number, refused
-from polyscale.market.bars import BAR_SCHEMA, check_bars
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe
 
@@ -80,10 +77,3 @@ def read_candle(
         raise refused(asked, "volume and turnover must be >= 0", [start_ms, *texts])
     volume, turnover = reversed(sizes) if category == "inverse" else sizes
     return Kline(start_ms, first, high, low, last, volume, turnover)
-
-
-def bars_of(candles: Sequence[Kline], timeframe: Timeframe) -> pl.DataFrame:
-    """Checked candles as bars of the contract; they are closed, and ascend."""
-    frame = pl.DataFrame(candles, schema=["start_ms", *list(BAR_SCHEMA)[1:]], orient="row")
-    frame = frame.with_columns(close_time=pl.col("start_ms") + timeframe.ms)
-    return check_bars(frame.select(pl.col(name).cast(kind) for name, kind in BAR_SCHEMA.items()), timeframe)

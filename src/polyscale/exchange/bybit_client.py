@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, Self
 
 import httpx2
 import polars as pl
 
-from polyscale.exchange.bybit_candle import CATEGORIES, bars_of, interval_of
+from polyscale.exchange.bybit_candle import CATEGORIES, Kline, interval_of
 from polyscale.exchange.bybit_errors import WireError
 from polyscale.exchange.bybit_http import BybitHttp, BybitSettings
 from polyscale.exchange.bybit_wire import (
@@ -34,7 +34,7 @@ from polyscale.exchange.bybit_wire import (
     parse_server_time,
 )
 from polyscale.exchange.source import Page, Window, windows_of
-from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market, check_funding
+from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market, check_bars, check_funding
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import DAY_MS, Timeframe
 
@@ -222,7 +222,7 @@ class BybitClient:
         candles = await self._candles(source, market, timeframe, window)
         if candles.rejected:
             candles = await self._candles(source, market, timeframe, window)
-        return Page(window, bars_of(candles.rows, timeframe), candles.rejected)
+        return Page(window, to_bars(candles.rows, timeframe), candles.rejected)
 
     async def _candles(
         self, source: _Source, market: Market, timeframe: Timeframe, window: Window
@@ -291,6 +291,13 @@ def venue_of(base_url: str) -> str:
             f"the address must be one of {list(_VENUES)} for its bars to have a name, got {base_url!r}; "
             f"give the venue under which they are to be kept"
         ) from error
+
+
+def to_bars(rows: Sequence[Kline], timeframe: Timeframe) -> pl.DataFrame:
+    """Closed candles, ascending, as a frame of the contract."""
+    frame = pl.DataFrame(rows, schema=["start_ms", *list(BAR_SCHEMA)[1:]], orient="row")
+    frame = frame.with_columns(close_time=pl.col("start_ms") + timeframe.ms)
+    return check_bars(frame.select(pl.col(name).cast(kind) for name, kind in BAR_SCHEMA.items()), timeframe)
 
 
 def _check_category(category: str) -> None:

@@ -96,7 +96,8 @@ def error_of_code(code: int, said: str, asked: str, server_ms: int | None) -> Ex
         )
     if code == _BAD_PARAMETER:
         return BadRequestError(
-            f"{asked}: the parameters must be known to the exchange, {got}; check the symbol and its category"
+            f"{asked}: the parameters must be known to the exchange, {got}; check the symbol, "
+            f"its category and the timeframe"
         )
     return ExchangeError(f"{asked}: retCode must be 0, {got}; look the code up in the exchange's list")
 

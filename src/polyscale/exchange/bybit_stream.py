@@ -23,7 +23,7 @@ from websockets.uri import parse_uri
 
 from polyscale.exchange.bar_sequence import BarSequence, ClosedBar, Event, Hole, Revision
 from polyscale.exchange.bybit_candle import CATEGORIES, interval_of
-from polyscale.exchange.bybit_client import BybitClient
+from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient
 from polyscale.exchange.bybit_connection import BybitConnection, backoff_s, in_connections, leaf_of
 from polyscale.exchange.bybit_errors import BusyError, WireError
 from polyscale.exchange.bybit_series import BybitSeries
@@ -38,6 +38,10 @@ from polyscale.market.timeframe import Timeframe
 __all__ = ["BybitStream", "ClosedBar", "Event", "Hole", "Revision", "StreamCounts", "StreamSettings"]
 
 STREAM_URL: Final = "wss://stream.bybit.com"
+_STREAM_URLS: Final = {
+    BYBIT_URL: STREAM_URL,
+    "https://api-testnet.bybit.com": "wss://stream-testnet.bybit.com",
+}
 
 
 class BybitStream:
@@ -169,6 +173,12 @@ class BybitStream:
                 f"the start of the first bar must lie on the grid of {timeframe}, in ms since 1970, got "
                 f"{start_ms} for {market}"
             )
+
+
+def stream_url_of(base_url: str) -> str:
+    """Where the stream of a REST address is; for an address of one's own, the same host."""
+    known = _STREAM_URLS.get(base_url.rstrip("/"))
+    return known or base_url.replace("https://", "wss://").replace("http://", "ws://")
 
 
 def _checked_url(url: str) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from typing import Final, Self
 
-from polyscale.exchange.bybit_candle import bars_of
+from polyscale.exchange.bybit_client import to_bars
 from polyscale.exchange.bybit_wire import Candles
 from polyscale.exchange.ccxt_exchange import CcxtExchange, CcxtSettings
 from polyscale.exchange.ccxt_markets import (
@@ -129,7 +129,7 @@ class CcxtSource:
             candles = await self._candles(found, timeframe, window, unit)
             if candles.rejected:  # that may be a fault of the way
                 candles = await self._candles(found, timeframe, window, unit)
-            yield Page(window, bars_of(candles.rows, timeframe), candles.rejected)
+            yield Page(window, to_bars(candles.rows, timeframe), candles.rejected)
 
     async def first_day_ms(self, market: Market, since_ms: int, until_ms: int) -> int | None:
         """Begin of the first day since ``since_ms`` with a candle that the exchange still gives.

@@ -1,6 +1,6 @@
 """Bars that the exchange was asked for and does not have, and why.
 
-In: pages as they came, and pages of a market that trades whenever the exchange does. Out: rows for the
+In: pages as they came, and bars of a market that trades whenever the exchange does. Out: rows for the
 store's ledger. A missing bar is laid to the exchange if the reference lacks it too, and to the market if not.
 """
 
@@ -38,13 +38,19 @@ def windows_with_absent(pages: list[Page], facts: Facts) -> list[Window]:
     return [page.window for page in pages if (_kinds(page, facts, None) == GapKind.ABSENT.value).any()]
 
 
+def around(window: Window, timeframe: Timeframe, page_bars: int) -> Window:
+    """A whole page that ends with a window: whether the reference traded at all must show in it."""
+    return Window(window.last_ms - (page_bars - 1) * timeframe.ms, window.last_ms)
+
+
 def absent_runs(pages: list[Page], facts: Facts, reference: Mapping[Window, Page]) -> pl.DataFrame:
     """List the runs of missing bars of one kind, for `ledger.write_absent`.
 
     Parameters
     ----------
     reference
-        Pages of a reference market by their window; a window that is not there leaves the kind at 'absent'.
+        Pages of a reference market around windows, by window. One without any bar says nothing, for the
+        reference may not have been listed: the kind stays 'absent', as where there is none.
     """
     rows = []
     for page in pages:
@@ -65,13 +71,13 @@ def _kinds(page: Page, facts: Facts, reference: Page | None) -> NDArray[np.str_]
     step_ms, num_bars = facts.timeframe.ms, page.window.num_bars(facts.timeframe)
     starts_ms = page.window.first_ms + step_ms * np.arange(num_bars)
     kinds = np.full(num_bars, GapKind.ABSENT.value, "<U16")
-    if reference is not None:
+    if reference is not None and not reference.bars.is_empty():
         kinds[:] = GapKind.OUTAGE.value
-        kinds[_places(reference, step_ms)] = GapKind.HALTED.value
+        kinds[_places(reference.bars, page.window, step_ms)] = GapKind.HALTED.value
     kinds[_is_before_listing(starts_ms, facts)] = GapKind.PRE_LISTING.value
     rejected = [row.start_ms for row in page.rejected]
     kinds[np.isin(starts_ms, rejected)] = GapKind.QUARANTINED.value
-    here = _places(page, step_ms)
+    here = _places(page.bars, page.window, step_ms)
     settled = starts_ms + step_ms <= facts.asked_ms - SETTLED_MS
     if len(here):
         settled[: here[-1]] = True  # a later bar is there
@@ -80,10 +86,11 @@ def _kinds(page: Page, facts: Facts, reference: Page | None) -> NDArray[np.str_]
     return kinds
 
 
-def _places(page: Page, step_ms: int) -> NDArray[np.int64]:
-    """Which bars of its window a page has."""
-    closes_ms = page.bars["close_time"].dt.epoch("ms").to_numpy()
-    return (closes_ms - step_ms - page.window.first_ms) // step_ms
+def _places(bars: pl.DataFrame, window: Window, step_ms: int) -> NDArray[np.int64]:
+    """Which bars of a window are there."""
+    starts_ms = bars["close_time"].dt.epoch("ms").to_numpy() - step_ms
+    inside = (starts_ms >= window.first_ms) & (starts_ms <= window.last_ms)
+    return (starts_ms[inside] - window.first_ms) // step_ms
 
 
 def _is_before_listing(starts_ms: NDArray[np.int64], facts: Facts) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ import polars as pl
 from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.bybit_errors import BadRequestError
 from polyscale.exchange.source import Page, Source, Window
-from polyscale.ingest.absence import Facts, absent_runs, windows_with_absent
+from polyscale.ingest.absence import Facts, absent_runs, around, windows_with_absent
 from polyscale.ingest.plan import plan_windows
 from polyscale.market.bars import BAR_SCHEMA, Market
 from polyscale.market.errors import ConfigError
@@ -151,12 +151,14 @@ class _Job:
         await asyncio.to_thread(write_absent, self.store, market, timeframe, runs)
 
     async def _reference(self, pages: list[Page]) -> dict[Window, Page]:
-        """Pages of the first reference market that the exchange knows, where a bar is missing."""
+        """Pages of the first reference market that the exchange knows, around windows with a missing bar."""
+        timeframe = self.report.timeframe
         windows = windows_with_absent(pages, self.facts)
+        wide = [around(window, timeframe, self.source.page_bars) for window in windows]
         for market in self.source.references(self.report.market) if windows else ():
             try:
-                async with aclosing(self.source.pages(market, self.report.timeframe, windows)) as found:
-                    return {page.window: page async for page in found}
+                async with aclosing(self.source.pages(market, timeframe, wide)) as found:
+                    return dict(zip(windows, [page async for page in found], strict=True))
             except BadRequestError:
                 continue
         return {}

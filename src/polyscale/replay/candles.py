@@ -50,6 +50,17 @@ class Candles(NamedTuple):
         start_ms, *numbers = (column[idx].item() for column in self)
         return Candle(start_ms, *numbers)
 
+    def copied(self) -> Candles:
+        """The same in arrays of their own, which may be written."""
+        return Candles(self.start_ms, *(column.copy() for column in self[1:]))
+
+    def overwrite(self, candle: Candle) -> None:
+        """Give the candle that begins at the same time other numbers."""
+        idx = self.index_of(candle.start_ms)
+        assert idx is not None, "only a candle that there is can be revised"
+        for column, value in zip(self[1:], candle[1:], strict=True):
+            column[idx] = value
+
     def between(self, first: int, stop: int) -> Candles:
         """A run of them."""
         return Candles(self.start_ms[first:stop], *(column[first:stop] for column in self[1:]))
@@ -65,11 +76,11 @@ class Candles(NamedTuple):
 
 
 def candles_of(bars: pl.DataFrame, timeframe: Timeframe) -> Candles:
-    """Columns of checked bars, copied; a turnover that is not known is taken as volume * close."""
+    """Columns of checked bars, not copied; a turnover that is not known is taken as volume * close."""
     columns = bars.with_columns(pl.col("turnover").fill_null(pl.col("volume") * pl.col("close")))
     starts = columns["close_time"].dt.epoch("ms").to_numpy() - timeframe.ms
     names = ("open", "high", "low", "close", "volume", "turnover")
-    return Candles(starts.astype(np.int64), *(columns[name].to_numpy().copy() for name in names))
+    return Candles(starts.astype(np.int64), *(columns[name].to_numpy() for name in names))
 
 
 def coarser(candles: Candles, timeframe: Timeframe) -> Candles:

@@ -13,8 +13,8 @@ from typing import Final
 from aiohttp import WSMsgType, web
 
 from polyscale.replay.conversation import Conversation, Topic
+from polyscale.replay.settings import ReplaySettings
 
-_MAX_WAITING: Final = 100_000  # texts that a client may be behind before it is cut
 _MAX_TEXT: Final = 1 << 20  # bytes of one text of a client
 _CLOSING_S: Final = 1.0  # that a client has to answer a close
 
@@ -24,23 +24,28 @@ class Connection:
 
     Parameters
     ----------
-    idle_s
-        Without a word from the client for so long, it is closed.
+    settings
+        How soon it replies, and when it is cut: after ``idle_s`` without a word from the client, or with more
+        than ``max_behind`` texts waiting to be sent.
     on_heard
         Called after every text of the client, for its topics may differ.
     """
 
     def __init__(
-        self, conversation: Conversation, idle_s: float, on_heard: Callable[[Connection], None]
+        self,
+        conversation: Conversation,
+        settings: ReplaySettings,
+        on_heard: Callable[[Connection], None],
     ) -> None:
         self._conversation = conversation
-        self._idle_s = idle_s
+        self._settings = settings
         self._on_heard = on_heard
         self._socket = web.WebSocketResponse(
             autoping=False, compress=False, max_msg_size=_MAX_TEXT, timeout=_CLOSING_S
         )
         self._transport: asyncio.Transport | None = None
-        self._waiting: deque[str] = deque()
+        self._said: deque[str] = deque()  # by the client, not yet answered
+        self._waiting: deque[str] = deque()  # for the client, not yet sent
         self._filled = asyncio.Event()
         self._silent = False
 
@@ -57,6 +62,7 @@ class Connection:
         try:
             await self._hear_all()
         finally:
+            self._said.clear()
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
         return self._socket
@@ -67,7 +73,7 @@ class Connection:
             return
         self._waiting.append(text)
         self._filled.set()
-        if len(self._waiting) > _MAX_WAITING:
+        if len(self._waiting) > self._settings.max_behind:
             self.drop()
 
     def drop(self) -> None:
@@ -84,17 +90,26 @@ class Connection:
     async def _hear_all(self) -> None:
         while True:
             try:
-                message = await self._socket.receive(timeout=self._idle_s)
+                message = await self._socket.receive(timeout=self._settings.idle_s)
             except TimeoutError:
                 await self._socket.close()
                 return
             if message.type is WSMsgType.TEXT:
-                self.push(self._conversation.hear(message.data))
-                self._on_heard(self)
+                self._answer_soon(message.data)
             elif message.type is WSMsgType.PING:
                 await self._pong(message.data)
             elif message.type is not WSMsgType.PONG:
                 return
+
+    def _answer_soon(self, text: str) -> None:
+        """Answer, but not at once: pybit notes what it subscribes to only after it has sent it."""
+        self._said.append(text)
+        asyncio.get_running_loop().call_later(self._settings.reply_after_s, self._answer)
+
+    def _answer(self) -> None:
+        if self._said:  # else it has ended in the meantime
+            self.push(self._conversation.hear(self._said.popleft()))
+            self._on_heard(self)
 
     async def _pong(self, payload: bytes) -> None:
         if not self._silent:

@@ -69,7 +69,7 @@ class ReplayExchange:
         self.holdings = Holdings(bars, funding or {}, self.settings.seed)
         self.faults = Faults(self.settings.faults, self.settings.seed)
         self.clock = ReplayClock(start_ms + self.faults.skew_ms, self.settings.speed)
-        self._limit = RequestLimit()
+        self._limit = RequestLimit(limited=self.settings.limited)
 
     @property
     def now_ms(self) -> int:
@@ -78,7 +78,7 @@ class ReplayExchange:
 
     def answer(self, path: str, params: Params, address: str, at_s: float) -> Answer:
         """Answer a request that came from an address at a time of the event loop."""
-        if self.settings.limited and not self._limit.admits(address, at_s):
+        if not self._limit.admits(address, at_s):
             return _plain(403, _TOO_FREQUENT)
         fault = self.faults.of_request()
         if fault is RequestFault.BANNED:

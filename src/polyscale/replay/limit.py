@@ -14,9 +14,16 @@ BAN_S: Final = 600.0
 
 
 class RequestLimit:
-    """Counts requests per address over the last 5 s."""
+    """Counts requests per address over the last 5 s, and keeps the bans.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    limited
+        Whether asking too often is a ban; if not, only `ban` is.
+    """
+
+    def __init__(self, *, limited: bool) -> None:
+        self._limited = limited
         self._asked_s: dict[str, deque[float]] = {}
         self._banned_until_s: dict[str, float] = {}
 
@@ -28,7 +35,7 @@ class RequestLimit:
         asked_s.append(at_s)
         while asked_s[0] <= at_s - PERIOD_S:
             asked_s.popleft()
-        if len(asked_s) > REQUESTS:
+        if self._limited and len(asked_s) > REQUESTS:
             self.ban(address, at_s)
             return False
         return True

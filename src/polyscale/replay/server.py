@@ -127,10 +127,9 @@ class ReplayServer:
         exchange, broadcast = self.exchange, self._broadcast
         assert broadcast is not None
         name = f"{self._names.getrandbits(96):024x}"
-        conversation = Conversation(
-            exchange.holdings, category, name, lambda: exchange.now_ms, exchange.settings.pong
-        )
-        connection = Connection(conversation, exchange.settings.idle_s, broadcast.heard)
+        settings = exchange.settings
+        conversation = Conversation(exchange.holdings, category, name, lambda: exchange.now_ms, settings.pong)
+        connection = Connection(conversation, settings, broadcast.heard)
         timers = broadcast.join(connection)
         try:
             return await connection.serve(request)

@@ -48,6 +48,12 @@ class ReplaySettings(Settings):
     )
     limited: bool = Field(True, description="more than 600 requests in 5 s get an address banned")
     pong: Literal["public", "option"] = Field("public", description="shape of the answer to a ping")
+    reply_after_s: float = Field(
+        0.02, ge=0, le=60, description="until a WebSocket answers, as over a network; time of the event loop"
+    )
     idle_s: float = Field(600.0, gt=0, le=86_400, description="silence after which a WebSocket is cut, s")
+    max_behind: int = Field(
+        100_000, ge=1, description="pushes that a WebSocket may leave untaken before it is cut"
+    )
     seed: int = Field(1, ge=0, description="of paths inside candles, of faults, of connection ids")
     faults: FaultSettings = FaultSettings()

@@ -27,7 +27,7 @@ class Shelf:
     Parameters
     ----------
     bars
-        Checked bars per timeframe, at least one row in all of them.
+        Checked bars per timeframe, at least one row in each.
     seed
         Of the paths inside candles.
     """
@@ -37,11 +37,10 @@ class Shelf:
         self.finest = min(self._held)
         self._seed = seed
         self._all: dict[Timeframe, Candles] = {self.finest: self._held[self.finest]}
-        self._revised: dict[Timeframe, dict[int, Candle]] = {}
-        self.first_ms = min(int(held.start_ms[0]) for held in self._held.values() if held.height)
-        self.last_ms = max(
-            int(held.start_ms[-1]) + timeframe.ms for timeframe, held in self._held.items() if held.height
-        )
+        self._written: set[Timeframe] = set()
+        self._revised: dict[Timeframe, set[int]] = {}  # starts
+        self.first_ms = min(int(held.start_ms[0]) for held in self._held.values())
+        self.last_ms = max(int(held.start_ms[-1]) + timeframe.ms for timeframe, held in self._held.items())
         finest = self._held[self.finest]
         self.steps = Steps(num_decimals(finest.close), num_decimals(finest.volume))
 
@@ -80,11 +79,34 @@ class Shelf:
         return None if idx is None else candles.row(idx)
 
     def revise(self, timeframe: Timeframe, candle: Candle) -> None:
-        """Give a candle that there is other numbers, from now on; the coarser ones follow."""
-        self._revised.setdefault(timeframe, {})[candle.start_ms] = candle
+        """Give a candle that there is other numbers, from now on; those put together from it follow."""
+        self._revised.setdefault(timeframe, set()).add(candle.start_ms)
+        self._overwrite(timeframe, candle)
         if timeframe == self.finest:
-            self._all = {self.finest: self._all[self.finest]}
-        _overwrite(self._candles(timeframe), candle)
+            for coarse in list(self._all):
+                if self._is_made(coarse, start_of(candle.start_ms, coarse)):
+                    self._remake(coarse, start_of(candle.start_ms, coarse))
+
+    def _is_made(self, timeframe: Timeframe, start_ms: int) -> bool:
+        """Whether a candle was put together from the finest ones."""
+        if timeframe == self.finest or not self.finest.divides(timeframe):
+            return False
+        held = self._held.get(timeframe)
+        is_held = held is not None and held.index_of(start_ms) is not None
+        return not is_held and start_ms not in self._revised.get(timeframe, ())
+
+    def _remake(self, timeframe: Timeframe, start_ms: int) -> None:
+        finest = self._all[self.finest]
+        stop = finest.num_until(start_ms + timeframe.ms - 1)
+        parts = finest.between(finest.num_until(start_ms - 1), stop)
+        self._overwrite(timeframe, joined(parts)._replace(start_ms=start_ms))
+
+    def _overwrite(self, timeframe: Timeframe, candle: Candle) -> None:
+        candles = self._candles(timeframe)
+        if timeframe not in self._written:
+            self._written.add(timeframe)
+            candles = self._all[timeframe] = candles.copied()  # what we were given stays as it is
+        candles.overwrite(candle)
 
     def _candles(self, timeframe: Timeframe) -> Candles:
         if timeframe not in self._all:
@@ -99,14 +121,11 @@ class Shelf:
             assert held is not None
             return held
         made = coarser(self._all[self.finest], timeframe)
-        candles = made if held is None else merged(held, made)
-        for candle in self._revised.get(timeframe, {}).values():
-            _overwrite(candles, candle)
-        return candles
+        return made if held is None else merged(held, made)
 
     def _finest_reaches(self, start_ms: int, timeframe: Timeframe) -> bool:
         finest = self._all[self.finest]
-        if not finest.height or not self.finest.divides(timeframe):
+        if not self.finest.divides(timeframe):
             return False
         return int(finest.start_ms[0]) <= start_ms <= int(finest.start_ms[-1]) or timeframe not in self._held
 
@@ -127,10 +146,3 @@ class Shelf:
             volume=whole.volume + newest.volume,
             turnover=whole.turnover + newest.turnover,
         )
-
-
-def _overwrite(candles: Candles, candle: Candle) -> None:
-    idx = candles.index_of(candle.start_ms)
-    assert idx is not None, "only a candle that there is can be revised"
-    for column, value in zip(candles[1:], candle[1:], strict=True):
-        column[idx] = value

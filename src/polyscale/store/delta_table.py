@@ -119,15 +119,15 @@ class PartitionedTable:
             rows = self._scan([f"{self.uri}/{file.path}"], [*self.layout.values, SEAL])
         return self._unsealed(rows, partition)
 
-    def upsert(self, partition: Partition, rows: pl.DataFrame) -> Changes:
-        """Insert new rows and update those that differ; no commit if there are none.
+    def upsert(self, rows: Mapping[Partition, pl.DataFrame]) -> dict[Partition, Changes]:
+        """Insert new rows and update those that differ, in one commit; none if nothing differs.
 
         Raises
         ------
         StoreError
             If other writers were faster in every attempt, or the table is damaged.
         """
-        return self._retrying(partition, lambda: self._upsert_once(partition, rows))
+        return self._retrying(rows, lambda: self._upsert_once(rows))
 
     def append(self, partition: Partition, rows: pl.DataFrame) -> None:
         """Add rows, whatever is there."""
@@ -136,7 +136,7 @@ class PartitionedTable:
             with self._failures_named():
                 write_deltalake(self._opened(), self._stored(partition, rows), mode="append")
 
-        self._retrying(partition, write)
+        self._retrying([partition], write)
 
     def compact(self, partition: Partition, above: int) -> int:
         """Rewrite a series as few files sorted by time, if it has more than so many; how many it had."""
@@ -152,7 +152,7 @@ class PartitionedTable:
                     )
             return num_files
 
-        return self._retrying(partition, rewrite)
+        return self._retrying([partition], rewrite)
 
     def vacuum(self, keep_versions: Iterable[int], retention_hours: int) -> int:
         """Delete files older than so many hours that neither the newest nor a kept version names."""
@@ -178,7 +178,7 @@ class PartitionedTable:
         with self._failures_named():
             self._opened().repair()
 
-    def _retrying(self, partition: Partition, act: Callable[[], _T]) -> _T:
+    def _retrying(self, partitions: Iterable[Partition], act: Callable[[], _T]) -> _T:
         """Act again while other writers are faster."""
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, _NUM_ATTEMPTS + 1):
@@ -187,32 +187,38 @@ class PartitionedTable:
             except CommitFailedError as error:
                 if attempt == _NUM_ATTEMPTS:
                     raise StoreError(
-                        f"{partition} must be written to {self.uri} within {_NUM_ATTEMPTS} attempts, got a "
-                        f"conflict with another writer in each ({_first_line(error)}); try again later"
+                        f"{', '.join(map(str, partitions))} must be written to {self.uri} within "
+                        f"{_NUM_ATTEMPTS} attempts, got a conflict with another writer in each "
+                        f"({_first_line(error)}); try again later"
                     ) from error
             time.sleep(pause_s)
             pause_s *= 2
         raise AssertionError("the last attempt returns or raises")
 
-    def _upsert_once(self, partition: Partition, rows: pl.DataFrame) -> Changes:
+    def _upsert_once(self, rows: Mapping[Partition, pl.DataFrame]) -> dict[Partition, Changes]:
         table = self.open()
-        stored = self.layout.values.to_frame()
-        if table is not None:
-            stored = self.read(table, partition, *_span(rows[self.layout.time]))
-        changes = changes_between(stored, rows, self.layout)
-        if not changes.rows.is_empty():
+        changes = {}
+        for partition, incoming in rows.items():
+            stored = self.layout.values.to_frame()
+            if table is not None:
+                stored = self.read(table, partition, *_span(incoming[self.layout.time]))
+            changes[partition] = changes_between(stored, incoming, self.layout)
+        changed = {partition: each.rows for partition, each in changes.items() if not each.rows.is_empty()}
+        if changed:
             with self._failures_named():
-                self._merge(table or self._opened(), partition, changes.rows)
+                self._merge(table or self._opened(), changed)
         return changes
 
-    def _merge(self, table: DeltaTable, partition: Partition, rows: pl.DataFrame) -> None:
+    def _merge(self, table: DeltaTable, rows: Mapping[Partition, pl.DataFrame]) -> None:
         """Merge on the snapshot that was compared: rows that others added since make the commit fail."""
         key = self.layout.time
-        after, until = _span(rows[key])
+        after, until = _span(pl.concat([each[key] for each in rows.values()]))
+        where = " OR ".join(f"({partition.where('t')})" for partition in rows)
         within = f"t.{key} > '{after.isoformat()}' AND t.{key} <= '{until.isoformat()}'"
+        same = " AND ".join(f"s.{name} = t.{name}" for name in (*self.layout.partitions, key))
         merger = table.merge(
-            self._stored(partition, rows),
-            predicate=f"{partition.where('t')} AND {within} AND s.{key} = t.{key}",
+            pl.concat([self._stored(partition, each) for partition, each in rows.items()]),
+            predicate=f"({where}) AND {within} AND {same}",
             source_alias="s",
             target_alias="t",
         )

@@ -68,7 +68,7 @@ def read_revisions(store: Store, market: Market, timeframe: Timeframe) -> pl.Dat
 def _write(store: Store, layout: Layout, market: Market, timeframe: Timeframe, rows: pl.DataFrame) -> None:
     rows = rows.select(pl.col(name).cast(kind) for name, kind in layout.values.items())
     if not rows.is_empty():
-        store.table(layout).upsert(bars_partition(market, timeframe), rows)
+        store.table(layout).upsert({bars_partition(market, timeframe): rows})
 
 
 def _read(store: Store, layout: Layout, market: Market, timeframe: Timeframe) -> pl.DataFrame:

@@ -32,6 +32,7 @@ from polyscale.store.layout import (
     funding_partition,
 )
 
+Series = tuple[Market, Timeframe]
 _UNSAFE_IN_PATHS: Final = "%[]^|"  # deltalake 1.6 decodes the first and panics at the others
 _NUM_NAMED = 12  # series listed in an error
 _CONTENTS_SCHEMA: Final = pl.Schema(
@@ -111,19 +112,26 @@ class Store:
         StoreError
             If the table is damaged, or other writers kept being faster.
         """
-        partition, bars = bars_partition(market, timeframe), check_bars(bars, timeframe)
-        if bars.is_empty():
-            return WriteResult(0, 0, 0)
-        changes = self._bars.upsert(partition, bars)
-        if changes.num_updated:
-            revised_time = pl.lit(datetime.now(UTC)).cast(TIME)
-            self.table(REVISIONS).append(partition, changes.replaced.with_columns(revised_time=revised_time))
-        return _counts(changes)
+        return self.write_series({(market, timeframe): bars})[market, timeframe]
+
+    def write_series(self, bars: Mapping[Series, pl.DataFrame]) -> dict[Series, WriteResult]:
+        """Merge bars of several series in one commit, as `write_bars` does."""
+        rows = {
+            bars_partition(*series): check_bars(frame, series[1])
+            for series, frame in bars.items()
+            if not frame.is_empty()
+        }
+        changes = self._bars.upsert(rows) if rows else {}
+        for partition, each in changes.items():
+            if each.num_updated:
+                revised_time = pl.lit(datetime.now(UTC)).cast(TIME)
+                self.table(REVISIONS).append(partition, each.replaced.with_columns(revised_time=revised_time))
+        return {series: _counts(changes.get(bars_partition(*series))) for series in bars}
 
     def write_funding(self, market: Market, funding: pl.DataFrame) -> WriteResult:
         """Merge funding rates by time; rules and errors as for `write_bars`."""
         partition, funding = funding_partition(market), check_funding(funding)
-        return _counts(self._funding.upsert(partition, funding)) if funding.height else WriteResult(0, 0, 0)
+        return _counts(self._funding.upsert({partition: funding})[partition] if funding.height else None)
 
     def read_bars(
         self,
@@ -178,7 +186,7 @@ class Store:
             return pl.Series(BARS.time, [], BAR_SCHEMA[BARS.time])
         return self._bars.read_times(table, bars_partition(market, timeframe))
 
-    def series(self) -> list[tuple[Market, Timeframe]]:
+    def series(self) -> list[Series]:
         """Every stored series of bars, sorted by name and then by length of the bar."""
         table = self._bars.open()
         found = [dict(partition.values) for partition in _stored_partitions(table, BARS)] if table else []
@@ -200,7 +208,9 @@ class Store:
         return (*names, len(times), times[0], times[-1], missing)
 
 
-def _counts(changes: Changes) -> WriteResult:
+def _counts(changes: Changes | None) -> WriteResult:
+    if changes is None:
+        return WriteResult(0, 0, 0)
     return WriteResult(changes.num_inserted, changes.num_updated, changes.num_unchanged)
 
 

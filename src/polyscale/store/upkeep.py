@@ -45,7 +45,7 @@ def pin(store: Store, run: str, version: DataVersion) -> None:
     """Keep what a run read for as long as the store lives; twice changes nothing."""
     row = {"pinned_time": datetime.now(UTC), "bars": version.bars, "funding": version.funding}
     if version not in pins(store).get(run, []):
-        store.table(PINS).upsert(run_partition(run), pl.DataFrame([row], PINS.values))
+        store.table(PINS).upsert({run_partition(run): pl.DataFrame([row], PINS.values)})
 
 
 def pins(store: Store) -> dict[str, list[DataVersion]]:

@@ -1,0 +1,126 @@
+"""Market data from an exchange on loopback, as a person at a terminal meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from polyscale.store.store import Store
+from tests.replay.market import BTC, DAY_MS, FIRST_MS, M1, MINUTE_MS, bars_of, exchange_of, rates_of
+from tests.replay.running import running
+
+COMMAND = [sys.executable, "-m", "polyscale"]
+
+
+def polyscale(*words, folder, status=0, url=None):
+    environment = {**os.environ, **({"POLYSCALE_BYBIT_URL": url} if url else {})}
+    done = subprocess.run(
+        [*COMMAND, *words], cwd=folder, capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def server():
+    exchange = exchange_of(FIRST_MS + 2 * DAY_MS + MINUTE_MS, funding={BTC: rates_of()}, limited=False)
+    with running(exchange) as server:
+        yield server
+
+
+def test_fetch_shows_what_came_and_a_second_one_brings_nothing(tmp_path, server):
+    words = ("fetch", "btcusdt", "--days", "3", "--venue", "bybit", "--funding")
+    shown = polyscale(*words, folder=tmp_path, url=server.url)
+    assert "bybit/linear/BTCUSDT 1m" in shown.stdout
+    assert "2,880" in shown.stdout
+    assert "pre-listing" in shown.stdout
+    assert "pages" in shown.stderr
+    [told] = json.loads(polyscale(*words, "--json", folder=tmp_path, url=server.url).stdout)["fetched"]
+    assert (told["new"], told["revised"], told["stored"], told["new_funding"]) == (0, 0, 2_880, 0)
+
+
+def test_fetch_goes_on_after_a_wrong_symbol_and_ends_with_status_1(tmp_path, server):
+    words = (
+        "fetch",
+        "--symbol",
+        "NOSUCH",
+        "--symbol",
+        "BTCUSDT",
+        "--since",
+        "2025-01-02",
+        "--venue",
+        "bybit",
+    )
+    done = polyscale(*words, "--url", server.url, folder=tmp_path, status=1)
+    assert "NOSUCH" in done.stderr
+    assert "1,440" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (["BTCUSDT", "--url", "http://127.0.0.1:9"], "give the venue under which they are to be kept"),
+        ([], "at least one symbol"),
+        (["BTCUSDT", "--days", "3", "--since", "2025-01-01", "--venue", "x"], "either --days or --since"),
+        (["BTCUSDT", "--since", "yesterday", "--venue", "x"], "a date must be written as"),
+        (["BTCUSDT", "--since", "2030-01-01", "--venue", "bybit"], "must end after it begins"),
+        (["BTCUSDT", "--timeframe", "7m", "--venue", "bybit"], "must be one that Bybit keeps"),
+        (["BTCUSDT", "--timeframe", "x", "--venue", "bybit"], "timeframe must be a number and a unit"),
+    ],
+)
+def test_wrong_words_are_one_line_of_error(tmp_path, server, words, rule):
+    done = polyscale("fetch", *words, folder=tmp_path, url=server.url, status=1)
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert rule in line
+
+
+def test_damaged_bars_are_shown_and_fetched_again(tmp_path, server):
+    polyscale("fetch", "BTCUSDT", "--days", "2", "--venue", "bybit", folder=tmp_path, url=server.url)
+    assert "1 series are as they were written" in polyscale("bars", "--verify", folder=tmp_path).stdout
+    path = next((tmp_path / "store" / "bars").rglob("*.parquet"))
+    pl.read_parquet(path, hive_partitioning=False).with_columns(volume=pl.col("volume") * 2).write_parquet(
+        path
+    )
+    shown = polyscale("bars", "--verify", folder=tmp_path, status=1).stdout
+    assert "another checksum" in shown
+    assert "--refetch" in shown
+    polyscale("bars", "--verify", "--refetch", folder=tmp_path, url=server.url)
+    assert "1 series are as they were written" in polyscale("bars", "--verify", folder=tmp_path).stdout
+    assert "no gaps" in polyscale("bars", "--gaps", "BTCUSDT", folder=tmp_path).stdout
+
+
+def test_compact_leaves_one_file(tmp_path, server):
+    for until in ("2025-01-02", "2025-01-03"):
+        words = ("fetch", "BTCUSDT", "--since", "2025-01-01", "--until", until, "--venue", "bybit")
+        polyscale(*words, folder=tmp_path, url=server.url)
+    told = json.loads(polyscale("compact", "--vacuum", "--json", folder=tmp_path).stdout)
+    assert told == {"files_before": {"bybit/linear/BTCUSDT 1m": 2}, "deleted": 0}
+
+
+def test_stream_keeps_the_store_current_until_ctrl_c(tmp_path):
+    exchange = exchange_of(FIRST_MS + DAY_MS, speed=300.0, limited=False)
+    with running(exchange) as server:
+        words = ("--venue", "bybit", "--url", server.url)
+        polyscale("fetch", "BTCUSDT", "--days", "1", *words, folder=tmp_path)
+        process = subprocess.Popen(
+            [*COMMAND, "stream", "BTCUSDT", *words, "--json"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        told = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "the same command goes on from there" in said
+    assert told["inserted"] > 0
+    [held] = json.loads(polyscale("bars", "--json", folder=tmp_path).stdout)
+    assert held["missing_bars"] == 0
+    stored = Store(tmp_path / "store").read_bars(BTC, M1)
+    assert bars_of().join(stored, on=stored.columns, how="semi").equals(stored)
