@@ -4,7 +4,7 @@ The whole product from Python::
 
     import polyscale
 
-    bars = polyscale.read_bars("btc.parquet", "5m", label="open")
+    bars = polyscale.fetch("BTCUSDT", "5m", days=365)
     run = polyscale.fit("configs/btc_5m.yaml", {"BTCUSDT": bars})
     forecast = run.predict(bars)
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from polyscale.market.errors import PolyscaleError
     from polyscale.market.timeframe import Timeframe
     from polyscale.pipeline.api import backtest, evaluate, fit, load_run, read_bars
+    from polyscale.pipeline.market_data import fetch
     from polyscale.pipeline.run import Run
     from polyscale.store.store import Store
 
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "backtest": "polyscale.pipeline.api",
     "evaluate": "polyscale.pipeline.api",
+    "fetch": "polyscale.pipeline.market_data",
     "fit": "polyscale.pipeline.api",
     "load_run": "polyscale.pipeline.api",
     "read_bars": "polyscale.pipeline.api",
@@ -50,6 +52,7 @@ __all__ = [
     "audit",
     "backtest",
     "evaluate",
+    "fetch",
     "fit",
     "load_run",
     "read_bars",

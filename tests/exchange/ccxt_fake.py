@@ -39,7 +39,7 @@ class FakeCcxt:
         missing=(),
         extra=(),
         tells_time=True,
-        timeframes=("1m", "1d"),
+        timeframes=("1s", "1m", "1d", "1M"),
         features=None,
         fails=None,
     ):
@@ -78,10 +78,6 @@ class FakeCcxt:
     def row(start):
         first = 100.0 + start // 60_000 % 977
         return [start, first, first + 2, first - 1.5, first + 1, 3.25]
-
-    @staticmethod
-    def parse_timeframe(timeframe):
-        return STEPS_MS[timeframe] // 1_000
 
 
 class Asking:

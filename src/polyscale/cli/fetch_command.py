@@ -10,7 +10,7 @@ import typer
 
 from polyscale.cli.fetch_source import BYBIT, SourceChoice
 from polyscale.cli.options import STORE, Category, JsonOption, StoreOption, UrlOption
-from polyscale.cli.spans import Span, read_instant_ms
+from polyscale.ingest.spans import Span, read_instant_ms
 from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ async def _fetch_all(
     fetched, failed = [], []
     choice = wanted.source
     async with choice.open() as source:
-        ends_ms = wanted.span.ends_ms(await source.server_time_ms())
+        ends_ms = wanted.span.ends_ms(await source.server_time_ms(), wanted.timeframe)
         for symbol in wanted.symbols:
             try:
                 market = await choice.market(source, symbol)

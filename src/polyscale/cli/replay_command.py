@@ -13,7 +13,7 @@ import typer
 
 from polyscale.cli.bars_commands import Label
 from polyscale.cli.options import STORE, Category, JsonOption, StoreOption, VenueOption
-from polyscale.cli.spans import read_instant_ms
+from polyscale.ingest.spans import read_instant_ms
 from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:

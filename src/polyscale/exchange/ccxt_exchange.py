@@ -7,6 +7,7 @@ imported when an exchange is opened. No key is ever sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
 from importlib import import_module
@@ -21,6 +22,7 @@ from polyscale.market.errors import ConfigError
 from polyscale.market.settings import Settings
 from polyscale.market.timeframe import Timeframe
 
+_OURS: Final = re.compile(r"[1-9]\d*[mhdw]")  # of its words for timeframes: no seconds, no months
 _MOST_BARS: Final = 1_000  # of a page, where the exchange gives more or ccxt knows no cap
 _SHAPE_ERRORS: Final = (
     TypeError,
@@ -89,8 +91,8 @@ class CcxtExchange:
 
     @property
     def finest(self) -> str:
-        """The shortest timeframe of its candles, in ccxt's words."""
-        return min(self._timeframes, key=self._ccxt.parse_timeframe)
+        """The shortest timeframe of its candles that is one of ours."""
+        return str(min(Timeframe.parse(word) for word in self._timeframes if _OURS.fullmatch(word)))
 
     def keeps(self, timeframe: Timeframe) -> bool:
         """Whether it has candles of a timeframe."""

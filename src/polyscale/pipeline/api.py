@@ -21,7 +21,14 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.judge import bars_of_test
 from polyscale.pipeline.learn import prepare
-from polyscale.pipeline.load import SymbolBars, check_same, given_symbols, load_at_version, same_bars
+from polyscale.pipeline.load import (
+    SymbolBars,
+    check_same,
+    given_symbols,
+    load_at_version,
+    pin_version,
+    same_bars,
+)
 from polyscale.pipeline.run import Observer, Run, Silent, again, start, train
 from polyscale.pipeline.run import evaluate as evaluate_run
 from polyscale.pipeline.run import load_run as open_run
@@ -87,6 +94,7 @@ def fit(
     symbols, version = _symbols(settings, bars, native, store)
     prepared = prepare(settings, symbols)
     folder = start(settings, symbols, version, Path(runs))
+    pin_version(folder, Store(store), version)
     return train(folder, settings, prepared, observer or Silent())
 
 

@@ -13,11 +13,10 @@ from polyscale.config.run_config import RunConfig
 from polyscale.market.errors import RunError
 from polyscale.pipeline.judge import check_tradable
 from polyscale.pipeline.learn import Prepared, prepare
-from polyscale.pipeline.load import SymbolBars, load_at_version, same_bars
+from polyscale.pipeline.load import SymbolBars, load_at_version, pin_version, same_bars
 from polyscale.pipeline.run import Observer, Run, load_run, read_run_config, start, train
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import Store
-from polyscale.store.upkeep import pin
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +46,7 @@ def begin(config: RunConfig, store: Store, runs: Path, observer: Observer) -> Jo
     symbols, version = load_at_version(config, store)
     prepared = _prepared(config, symbols, observer)
     folder = start(config, symbols, version, runs)
-    if version is not None:
-        pin(store, folder.name, version)
+    pin_version(folder, store, version)
     return Job(folder, config, symbols, prepared, resumed=False)
 
 

@@ -17,6 +17,7 @@ from polyscale.market.simulate import simulate_bars
 from polyscale.market.timeframe import Timeframe
 from polyscale.runs.folder import RunFolder
 from polyscale.store.store import DataVersion, Store
+from polyscale.store.upkeep import pin
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,12 @@ def same_bars(folder: RunFolder, config: RunConfig, store: Store) -> list[Symbol
     symbols = load_symbols(config, store, version)
     check_same(folder, symbols)
     return symbols
+
+
+def pin_version(folder: RunFolder, store: Store, version: DataVersion | None) -> None:
+    """Keep what a run read readable in the store, for as long as the store lives."""
+    if version is not None:
+        pin(store, folder.name, version)
 
 
 def describe_version(config: RunConfig, version: DataVersion | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from polyscale.market.errors import ConfigError
+from polyscale.market.timeframe import Timeframe
 
 _DAY_MS = 86_400_000
 
@@ -19,13 +20,15 @@ class Span:
     days: float | None
     default_days: float
 
-    def ends_ms(self, now_ms: int) -> tuple[int, int]:
+    def ends_ms(self, now_ms: int, timeframe: Timeframe) -> tuple[int, int]:
         """Start and end in ms, the end at most now; `ConfigError` if nothing lies between."""
         if self.days is not None and self.since_ms is not None:
             raise ConfigError("either --days or --since must be given, got both; leave one out")
         end_ms = now_ms if self.until_ms is None else min(self.until_ms, now_ms)
         days_ms = round((self.days or self.default_days) * _DAY_MS)
-        start_ms = max(end_ms - days_ms, 0) if self.since_ms is None else self.since_ms
+        start_ms = self.since_ms
+        if start_ms is None:
+            start_ms = max(timeframe.floor_ms(end_ms) - days_ms, 0)  # a day of hours is 24 whole ones
         if start_ms >= end_ms:
             raise ConfigError(
                 f"the span must end after it begins, got {_shown(start_ms)} to {_shown(end_ms)} (now is "

@@ -1,0 +1,89 @@
+"""Bars from the exchange in one call: what the store lacks is fetched, then the span is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient, venue_of
+from polyscale.ingest.fetch import FetchReport, fetch_bars
+from polyscale.ingest.spans import Span, read_instant_ms
+from polyscale.market.bars import Market
+from polyscale.market.timeframe import Timeframe
+from polyscale.store.store import Store
+
+_DAYS = 30.0
+
+
+def fetch(
+    symbol: str,
+    timeframe: str,
+    *,
+    days: float | None = None,
+    since: str | datetime | None = None,
+    until: str | datetime | None = None,
+    category: str = "linear",
+    url: str = BYBIT_URL,
+    venue: str | None = None,
+    store: str | Path = "store",
+) -> pl.DataFrame:
+    """Bring closed bars of a market from Bybit into the store, and read them.
+
+    Only what the store lacks is asked for. `polyscale bars --gaps` and the ledger say why a bar is missing.
+
+    Parameters
+    ----------
+    days
+        So many days up to ``until``; 30 if neither this nor ``since`` is given.
+    since, until
+        Instants, or ISO text, in UTC where no zone is named; ``until`` is the exchange's now if absent.
+    category
+        ``linear``, ``inverse`` or ``spot``.
+    url, venue
+        Another address, and the name under which its bars are kept.
+
+    Returns
+    -------
+    polars.DataFrame
+        The stored bars of the span, in the contract of bars; see `read_bars`.
+
+    Raises
+    ------
+    ExchangeError, ConfigError, StoreError
+        Each names what was asked and what came.
+    NotStoredError
+        If the exchange has no bar in the span.
+    """
+    market, parsed = Market(venue or venue_of(url), category, symbol.upper()), Timeframe.parse(timeframe)
+    span = Span(_instant_ms(since), _instant_ms(until), days, _DAYS)
+    held = Store(store)
+
+    async def bring() -> FetchReport:
+        async with BybitClient(url, venue=market.venue) as client:
+            ends_ms = span.ends_ms(await client.server_time_ms(), parsed)
+            return await fetch_bars(client, held, market, parsed, *ends_ms)
+
+    report = _run(bring())
+    before_first = report.first_close.timestamp() * 1_000 - parsed.ms
+    start = datetime.fromtimestamp(before_first / 1_000, report.first_close.tzinfo)
+    return held.read_bars(market, parsed, start=start, end=report.last_close)
+
+
+def _instant_ms(instant: str | datetime | None) -> int | None:
+    return read_instant_ms(instant.isoformat() if isinstance(instant, datetime) else instant)
+
+
+def _run(work: Coroutine[Any, Any, FetchReport]) -> FetchReport:
+    """Run to the end, in a thread of its own where a loop is running already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
