@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from polyscale.cli.fetch_source import BYBIT, SourceChoice
 from polyscale.cli.options import STORE, Category, JsonOption, StoreOption, UrlOption
 from polyscale.ingest.spans import Span, read_instant_ms
 from polyscale.market.errors import ConfigError
@@ -15,7 +16,6 @@ from polyscale.market.errors import ConfigError
 if TYPE_CHECKING:
     from polyscale.cli.fetch_progress import FetchProgress
     from polyscale.ingest.fetch import FetchReport
-    from polyscale.market.bars import Market
     from polyscale.market.timeframe import Timeframe
     from polyscale.store.store import Store, WriteResult
 
@@ -23,7 +23,8 @@ _DAYS = 30.0
 _EXAMPLES = (
     "Examples: polyscale fetch BTCUSDT ETHUSDT --timeframe 1m --days 30; "
     "polyscale fetch BTCUSDT --timeframe 1h --since 2020-03-25 --funding; "
-    "polyscale fetch BTCUSD --category inverse --timeframe 5m --since 2024-01-01 --until 2024-07-01"
+    "polyscale fetch BTCUSD --category inverse --timeframe 5m --since 2024-01-01 --until 2024-07-01; "
+    "polyscale fetch BTC/USDT --source ccxt:kraken --timeframe 1h"
 )
 
 
@@ -36,10 +37,10 @@ def register(app: typer.Typer) -> None:
 class _Wanted:
     """What to fetch."""
 
-    markets: list[Market]
+    source: SourceChoice
+    symbols: list[str]
     timeframe: Timeframe
     span: Span
-    funding: bool
     recheck: bool
 
 
@@ -61,7 +62,12 @@ def fetch(
     ] = None,
     since: Annotated[str | None, typer.Option(help="Date or time in UTC, instead of --days.")] = None,
     until: Annotated[str | None, typer.Option(help="Date or time in UTC; absent: now.")] = None,
-    category: Annotated[Category, typer.Option(help="Kind of market.")] = Category.LINEAR,
+    source: Annotated[
+        str, typer.Option(help="bybit, or ccxt:ID for an exchange of ccxt, such as ccxt:kraken.")
+    ] = BYBIT,
+    category: Annotated[
+        Category | None, typer.Option(help="Kind of market; linear if nothing is said.")
+    ] = None,
     funding: Annotated[bool, typer.Option("--funding", help="Funding rates of the span as well.")] = False,
     recheck: Annotated[
         bool, typer.Option("--recheck", help="Ask again for bars that the exchange did not have.")
@@ -73,33 +79,31 @@ def fetch(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring closed candles from Bybit into the store.
+    """Bring closed candles from Bybit, or from an exchange that ccxt reads, into the store.
 
     Only what is missing is asked for: after an interruption the same command goes on, and a second time it
     asks for nothing.
     """
     from polyscale.cli import console
     from polyscale.cli.fetch_progress import FetchProgress
-    from polyscale.exchange.bybit_client import BYBIT_URL, venue_of
-    from polyscale.market.bars import Market
     from polyscale.market.timeframe import Timeframe
     from polyscale.store.store import Store
 
     names = list(dict.fromkeys(name.upper() for name in (*(symbols or []), *(symbol or []))))
     if not names:
         raise ConfigError("fetch needs at least one symbol, got none; for example polyscale fetch BTCUSDT")
-    address = url or BYBIT_URL
-    kept_as = venue or venue_of(address)
+    choice = SourceChoice(source, url, venue, category, funding)
+    choice.check()
     wanted = _Wanted(
-        [Market(kept_as, category.value, name) for name in names],
+        choice,
+        names,
         Timeframe.parse(timeframe),
         Span(read_instant_ms(since), read_instant_ms(until), days, _DAYS),
-        funding,
         recheck,
     )
     with FetchProgress() as progress:
         try:
-            fetched, failed = asyncio.run(_fetch_all(address, Store(store), wanted, progress))
+            fetched, failed = asyncio.run(_fetch_all(Store(store), wanted, progress))
         except KeyboardInterrupt:
             progress.stop()
             console.err.print("stopped: what came is stored, and the same command goes on from there")
@@ -110,7 +114,7 @@ def fetch(
 
 
 async def _fetch_all(
-    url: str, store: Store, wanted: _Wanted, progress: FetchProgress
+    store: Store, wanted: _Wanted, progress: FetchProgress
 ) -> tuple[list[_Fetched], list[str]]:
     """One market after the other; a wrong symbol does not stop the others, all else does."""
     from polyscale.exchange.bybit_client import BybitClient
@@ -118,15 +122,19 @@ async def _fetch_all(
     from polyscale.ingest.fetch import fetch_bars, fetch_funding
 
     fetched, failed = [], []
-    async with BybitClient(url, venue=wanted.markets[0].venue) as client:
-        ends_ms = wanted.span.ends_ms(await client.server_time_ms(), wanted.timeframe)
-        for market in wanted.markets:
-            step = progress.begin(f"{market} {wanted.timeframe}")
+    choice = wanted.source
+    async with choice.open() as source:
+        ends_ms = wanted.span.ends_ms(await source.server_time_ms(), wanted.timeframe)
+        for symbol in wanted.symbols:
             try:
+                market = await choice.market(source, symbol)
+                step = progress.begin(f"{market} {wanted.timeframe}")
                 bars = await fetch_bars(
-                    client, store, market, wanted.timeframe, *ends_ms, step, recheck=wanted.recheck
+                    source, store, market, wanted.timeframe, *ends_ms, step, recheck=wanted.recheck
                 )
-                rates = await fetch_funding(client, store, market, *ends_ms) if wanted.funding else None
+                rates = None
+                if choice.funding and isinstance(source, BybitClient):
+                    rates = await fetch_funding(source, store, market, *ends_ms)
             except BadRequestError as error:
                 failed.append(str(error))
             else:

@@ -18,7 +18,13 @@ class Category(StrEnum):
 
 
 StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="POLYSCALE_STORE", help="Folder of the store.", show_default=True)
+    str,
+    typer.Option(
+        "--store",
+        envvar="POLYSCALE_STORE",
+        help="Folder of the store, or s3://BUCKET/PREFIX with the usual AWS_* variables.",
+        show_default=True,
+    ),
 ]
 RunsOption = Annotated[
     Path, typer.Option("--runs", envvar="POLYSCALE_RUNS", help="Folder of the runs.", show_default=True)
@@ -36,5 +42,5 @@ UrlOption = Annotated[
 SeedOption = Annotated[int | None, typer.Option(min=0, help="Instead of the config's seed.")]
 RunArgument = Annotated[str, typer.Argument(help="A run: its folder, its id, or 'last'.")]
 
-STORE = Path("store")
+STORE = "store"
 RUNS = Path("runs")

@@ -115,7 +115,7 @@ def _settings(plain: dict[str, Any], pairs: list[str]) -> ReplaySettings:
         raise ConfigError(f"{found['loc'][-1]}: {rule}, got {found['input']!r}") from error
 
 
-def _of_store(store: Path, venue: str, category: str, symbols: list[str]) -> tuple[Bars, Funding]:
+def _of_store(store: str, venue: str, category: str, symbols: list[str]) -> tuple[Bars, Funding]:
     from polyscale.replay.stored import read_stored
     from polyscale.store.store import Store
 

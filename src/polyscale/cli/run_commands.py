@@ -184,7 +184,7 @@ def reproduce_run(
 
 
 def _job(
-    config: Path | None, resume: str | None, seed: int | None, store: Path, runs: Path, watch: Watch
+    config: Path | None, resume: str | None, seed: int | None, store: str, runs: Path, watch: Watch
 ) -> Job:
     """Begin a run of a config, or take up one that was cut off."""
     from polyscale.pipeline.job import begin

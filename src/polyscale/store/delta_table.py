@@ -24,6 +24,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from polyscale.market.errors import NotStoredError, StoreError
 from polyscale.store.changes import Changes, changes_between
 from polyscale.store.layout import CONFIGURATION, STORED_TIME, Layout, Partition
+from polyscale.store.object_store import Options, delta_options, failure, polars_options
 from polyscale.store.seal import SEAL, seal_of
 
 _T = TypeVar("_T")
@@ -284,7 +285,8 @@ class PartitionedTable:
             columns=columns,
             hive_partitioning=False,
             glob=False,
-            storage_options=self._options(),
+            storage_options=polars_options(self.uri, self.storage_options),
+            credential_provider=None,  # what polars finds by itself differs with the packages that are there
         )
         return rows.select(pl.col(name).cast(kinds[name]) for name in columns)
 
@@ -316,8 +318,8 @@ class PartitionedTable:
                 f"or move the folder away and import again"
             )
 
-    def _options(self) -> dict[str, str] | None:
-        return dict(self.storage_options) if self.storage_options else None
+    def _options(self) -> Options | None:
+        return delta_options(self.uri, self.storage_options)
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
@@ -327,10 +329,7 @@ class PartitionedTable:
         except CommitFailedError:
             raise
         except (DeltaError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise StoreError(
-                f"the table {self.uri} must be readable and writable, got: {_first_line(error)}; restore the "
-                f"folder from a backup, or move it away and import again"
-            ) from error
+            raise StoreError(failure(self.uri, error)) from error
 
 
 def _span(times: pl.Series) -> tuple[datetime, datetime]:

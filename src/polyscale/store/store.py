@@ -31,6 +31,7 @@ from polyscale.store.layout import (
     bars_partition,
     funding_partition,
 )
+from polyscale.store.object_store import delta_options
 
 Series = tuple[Market, Timeframe]
 _UNSAFE_IN_PATHS: Final = "%[]^|"  # deltalake 1.6 decodes the first and panics at the others
@@ -74,12 +75,13 @@ class Store:
     root
         Where it lies; made by the first write.
     storage_options
-        Keys of the object store, as ``deltalake`` takes them; absent for a local folder.
+        Keys, region, endpoint of the object store, as ``deltalake`` takes them, before those of the
+        environment (``AWS_ACCESS_KEY_ID`` ...); absent for a local folder.
 
     Raises
     ------
     ConfigError
-        If a local path holds a character that Delta cannot address.
+        If a local path holds a character that Delta cannot address, or an option makes two writers unsafe.
     """
 
     def __init__(self, root: Path | str, storage_options: Mapping[str, str] | None = None) -> None:
@@ -90,6 +92,7 @@ class Store:
                 f"the store's path must be free of {list(_UNSAFE_IN_PATHS)}, got {self.root!r}; choose "
                 f"another"
             )
+        delta_options(self.root, storage_options)  # refuses unsafe ones at once
         self._storage_options = storage_options
         self._bars, self._funding = self.table(BARS), self.table(FUNDING)
 
