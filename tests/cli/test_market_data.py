@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from polyscale.store.store import Store
-from tests.replay.market import BTC, DAY_MS, FIRST_MS, M1, MINUTE_MS, bars_of, exchange_of, rates_of
+from tests.replay.market import BTC, DAY_MS, FIRST_MS, M1, bars_of, exchange_of, rates_of
 from tests.replay.running import running
 
 COMMAND = [sys.executable, "-m", "polyscale"]
@@ -28,7 +28,7 @@ def polyscale(*words, folder, status=0, url=None):
 
 @pytest.fixture(scope="module")
 def server():
-    exchange = exchange_of(FIRST_MS + 2 * DAY_MS + MINUTE_MS, funding={BTC: rates_of()}, limited=False)
+    exchange = exchange_of(FIRST_MS + 2 * DAY_MS + 5_000, funding={BTC: rates_of()}, limited=False)
     with running(exchange) as server:
         yield server
 
@@ -70,6 +70,7 @@ def test_fetch_goes_on_after_a_wrong_symbol_and_ends_with_status_1(tmp_path, ser
         (["BTCUSDT", "--since", "yesterday", "--venue", "x"], "a date must be written as"),
         (["BTCUSDT", "--since", "2030-01-01", "--venue", "bybit"], "must end after it begins"),
         (["BTCUSDT", "--timeframe", "7m", "--venue", "bybit"], "must be one that Bybit keeps"),
+        (["BTCUSDT", "--category", "spot", "--funding", "--venue", "bybit"], "--funding needs a linear"),
         (["BTCUSDT", "--timeframe", "x", "--venue", "bybit"], "timeframe must be a number and a unit"),
     ],
 )
@@ -81,7 +82,7 @@ def test_wrong_words_are_one_line_of_error(tmp_path, server, words, rule):
 
 def test_damaged_bars_are_shown_and_fetched_again(tmp_path, server):
     polyscale("fetch", "BTCUSDT", "--days", "2", "--venue", "bybit", folder=tmp_path, url=server.url)
-    assert "1 series are as they were written" in polyscale("bars", "--verify", folder=tmp_path).stdout
+    assert "every row is as it was written" in polyscale("bars", "--verify", folder=tmp_path).stdout
     path = next((tmp_path / "store" / "bars").rglob("*.parquet"))
     pl.read_parquet(path, hive_partitioning=False).with_columns(volume=pl.col("volume") * 2).write_parquet(
         path
@@ -89,8 +90,13 @@ def test_damaged_bars_are_shown_and_fetched_again(tmp_path, server):
     shown = polyscale("bars", "--verify", folder=tmp_path, status=1).stdout
     assert "another checksum" in shown
     assert "--refetch" in shown
-    polyscale("bars", "--verify", "--refetch", folder=tmp_path, url=server.url)
-    assert "1 series are as they were written" in polyscale("bars", "--verify", folder=tmp_path).stdout
+    told = polyscale("bars", "--verify", "--refetch", folder=tmp_path, url=server.url, status=1).stderr
+    assert "give the venue" in told  # bars of an address without a name mend nothing
+    words = ("bars", "--verify", "--refetch", "--venue")
+    told = polyscale(*words, "replayed", folder=tmp_path, url=server.url, status=1).stderr
+    assert "only bars of replayed can be fetched again from there" in told
+    polyscale(*words, "bybit", folder=tmp_path, url=server.url)
+    assert "every row is as it was written" in polyscale("bars", "--verify", folder=tmp_path).stdout
     assert "no gaps" in polyscale("bars", "--gaps", "BTCUSDT", folder=tmp_path).stdout
 
 

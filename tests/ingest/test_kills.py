@@ -72,7 +72,7 @@ def kill_again_and_again(tmp_path, days, num_kills, seed):
             assert process.returncode == 0, said.decode()
     assert heights == sorted(heights)
     assert store.read_bars(BTC, M1).equals(source)
-    assert verify(store, BTC, M1) == []
+    assert verify(store) == []
     return [height for height in heights if 0 < height < source.height]
 
 

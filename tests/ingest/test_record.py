@@ -8,7 +8,9 @@ from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.bybit_errors import RegionError
 from polyscale.exchange.bybit_stream import BybitStream, ClosedBar, Hole, Revision
 from polyscale.ingest.record import record
+from polyscale.market.errors import StoreError
 from polyscale.replay.server import ReplayServer
+from polyscale.store.layout import BARS, bars_partition
 from polyscale.store.ledger import gaps, read_revisions
 from polyscale.store.store import Store
 from tests.leap import run
@@ -45,7 +47,7 @@ def test_bars_revisions_and_holes_end_in_the_store(store):
     run(record(slowly(events), store, flush_s=1.5, told=told.append))
     assert store.read_bars(BTC, M1)["close"].to_list() == [101.5, 101.0]
     assert read_revisions(store, BTC, M1)["close"].to_list() == [101.0]
-    assert gaps(store, BTC, M1).select("missing_bars", "kind").rows() == [(2, "absent")]
+    assert gaps(store, BTC, M1).select("missing_bars", "kind").rows() == [(2, "not fetched")]
     assert store.read_bars(ETH, M1).height == 1
     assert (sum(one.inserted for one in told), sum(one.updated for one in told)) == (3, 1)
     assert sum(one.missing for one in told) == 2
@@ -63,6 +65,32 @@ def test_what_came_before_an_error_is_stored_and_the_error_is_told(store):
     with pytest.raises(RegionError):
         run(record(slowly(events, RegionError("no")), store, flush_s=60.0))
     assert store.read_bars(BTC, M1).height == 2
+
+
+def test_commit_that_fails_once_loses_no_bar(store, monkeypatch):
+    write, calls = Store.write_series, []
+
+    def fail_once(self, bars):
+        calls.append(bars)
+        if len(calls) == 2:
+            raise StoreError("other writers were faster")
+        return write(self, bars)
+
+    monkeypatch.setattr(Store, "write_series", fail_once)
+    events = [ClosedBar(BTC, M1, candle(i)) for i in range(9)]
+    with pytest.raises(StoreError, match="faster"):
+        run(record(slowly(events), store, flush_s=2.5))
+    assert store.read_bars(BTC, M1).height >= 5  # what came until then, without a hole
+    assert gaps(store, BTC, M1).is_empty()
+
+
+def test_many_small_files_are_compacted_now_and_then(store, monkeypatch):
+    monkeypatch.setattr("polyscale.ingest.record._COMPACT_EVERY", 10)
+    monkeypatch.setattr("polyscale.ingest.record._MANY_FILES", 5)
+    run(record(slowly([ClosedBar(BTC, M1, candle(i)) for i in range(12)]), store, flush_s=0.9))
+    table = store.table(BARS)
+    assert len(table.files(table.open(), bars_partition(BTC, M1))) < 6
+    assert store.read_bars(BTC, M1).height == 12
 
 
 def test_what_came_before_a_cancellation_is_stored(store):

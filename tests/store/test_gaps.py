@@ -49,7 +49,7 @@ def test_empty_span_has_no_gaps():
 
 
 def test_what_was_asked_last_holds():
-    known = ledger((2, 6, 10, GapKind.ABSENT), (4, 5, 11, GapKind.HALTED))
+    known = ledger((4, 5, 11, GapKind.HALTED), (2, 6, 10, GapKind.ABSENT))
     gaps = gaps_in(make_bars([1, 8])["close_time"], known, M1, ms_of(1), ms_of(8))
     assert gaps.select("missing_bars", "kind").rows() == [
         (2, "absent"),

@@ -87,14 +87,14 @@ def test_compaction_and_vacuum_keep_what_is_pinned(store):
     assert vacuum(store, retention_hours=0) == 2
     assert store.read_bars(BTC, M1, version=pinned).equals(make_bars(range(1, 6)))
     assert store.read_bars(BTC, M1).height == 6
-    assert verify(store, BTC, M1) == []
+    assert verify(store) == []
 
 
 def test_file_that_is_gone_is_found_and_not_set_aside_here(server, store, root):
     store.write_bars(BTC, M1, make_bars([1, 2, 3]))
     [path] = [path for path in keys(server, root) if path.endswith(".parquet")]
     server.ask("DELETE", path)
-    [damage] = verify(store, BTC, M1)
+    [damage] = verify(store)
     assert (damage.num_rows, damage.first_close_time) == (3, minute(1))
     assert "NoSuchKey" in damage.reason
     with pytest.raises(StoreError, match="must lie on this machine to be set aside, got s3://"):
@@ -105,7 +105,7 @@ def test_object_that_is_damaged_is_told_to_be_restored(server, store, root):
     store.write_bars(BTC, M1, make_bars([1, 2, 3]))
     [path] = [path for path in keys(server, root) if path.endswith(".parquet")]
     server.ask("PUT", path, b"no candles any more")
-    [damage] = verify(store, BTC, M1)
+    [damage] = verify(store)
     assert "\n" not in damage.reason
     assert damage.reason.endswith("restore it from a backup, or import into a new store")
 

@@ -1,12 +1,15 @@
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from polyscale.market.errors import ConfigError, StoreError
+from polyscale.store.layout import ABSENT
+from polyscale.store.ledger import gaps, write_absent
 from polyscale.store.store import DataVersion, Store
 from polyscale.store.upkeep import compact, pin, pins, set_aside, vacuum, verify
-from tests.store.series import BTC, ETH, M1, make_bars, make_funding
+from tests.store.series import BTC, ETH, M1, make_bars, make_funding, minute
 
 
 @pytest.fixture
@@ -43,6 +46,21 @@ def test_vacuum_keeps_what_pinned_versions_and_the_newest_read(store, tmp_path):
         store.read_bars(BTC, M1, version=5)
 
 
+def test_vacuum_keeps_funding_that_a_run_read(store):
+    for rate in (0.0001, 0.0002, 0.0003):
+        store.write_funding(BTC, make_funding([8], rate))
+    pin(store, "run-1", DataVersion(1, 1))
+    assert vacuum(store, retention_hours=0) > 0
+    assert store.read_funding(BTC, version=1)["funding_rate"].item() == 0.0001
+    with pytest.raises(StoreError):
+        store.read_funding(BTC, version=2)
+
+
+def test_series_of_few_files_is_left_alone(store):
+    assert compact(store, BTC, M1, above=5) == 5
+    assert len(parquet_files(Path(store.root))) == 5
+
+
 def test_vacuum_leaves_young_files_alone(store, tmp_path):
     compact(store, BTC, M1)
     before = parquet_files(tmp_path)
@@ -64,11 +82,11 @@ def test_pins_name_every_version_that_a_run_read(store):
         pin(store, "../run", DataVersion(1, None))
 
 
-def test_sound_series_has_no_damage(store):
+def test_sound_store_has_no_damage(store, tmp_path):
     seen = []
-    assert verify(store, BTC, M1, lambda done, of: seen.append((done, of))) == []
+    assert verify(store, lambda done, of: seen.append((done, of))) == []
     assert seen == [(i, 5) for i in range(1, 6)]
-    assert verify(store, ETH, M1) == []
+    assert verify(Store(tmp_path / "none")) == []
 
 
 def flip_a_number(path):
@@ -89,22 +107,38 @@ def flip_a_byte(path):
 @pytest.mark.parametrize("damage", [flip_a_number, lose_a_row, flip_a_byte, lambda path: path.unlink()])
 def test_damaged_file_is_found_set_aside_and_written_again(store, tmp_path, damage):
     damage(parquet_files(tmp_path)[2])
-    [found] = verify(store, BTC, M1)
-    assert found.num_rows == 10
-    span = (found.first_close_time, found.last_close_time)
+    [found] = verify(store)
+    assert (found.table, found.series, found.num_rows) == ("bars", "bybit/linear/BTCUSDT 1m", 10)
+    span = (found.first, found.last)
     set_aside(store, [found])
     rest = store.read_bars(BTC, M1)
     assert rest.height == 40
     assert not rest["close_time"].is_between(*span).any()
     assert store.write_bars(BTC, M1, make_bars(range(1, 51))).inserted == 10
-    assert verify(store, BTC, M1) == []
+    assert verify(store) == []
+
+
+def test_damaged_notes_are_found_and_set_aside(store, tmp_path):
+    run = (minute(60), minute(62), minute(99), "halted")
+    write_absent(store, BTC, M1, pl.DataFrame([run], ABSENT.values, orient="row"))
+    store.write_funding(BTC, make_funding([8]))
+    for name in ("absent", "funding"):
+        path = next(tmp_path.joinpath(name).rglob("*.parquet"))
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(StoreError):
+        gaps(store, BTC, M1, minute(60), minute(62))
+    found = verify(store)
+    assert sorted(damage.table for damage in found) == ["absent", "funding"]
+    set_aside(store, found)
+    assert gaps(store, BTC, M1, minute(60), minute(62))["kind"].to_list() == ["not fetched"]
+    assert verify(store) == []
 
 
 def test_file_of_another_series_is_no_sound_file(store, tmp_path):
     store.write_bars(ETH, M1, make_bars(range(1, 11)))
     [eth] = [path for path in parquet_files(tmp_path) if "ETHUSDT" in str(path)]
     shutil.copy(parquet_files(tmp_path)[0], eth)
-    [found] = verify(store, ETH, M1)
+    [found] = verify(store)
     assert "another checksum" in found.reason
     assert "ETHUSDT" in found.path
 

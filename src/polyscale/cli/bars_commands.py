@@ -121,6 +121,9 @@ def show_bars(
         bool, typer.Option("--refetch", help="With --verify: fetch again what is damaged.")
     ] = False,
     url: UrlOption = None,
+    venue: Annotated[
+        str | None, typer.Option(help="With --refetch from an address of your own: whose bars it has.")
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -131,9 +134,9 @@ def show_bars(
     if refetch and not verify:
         raise ConfigError("--refetch goes with --verify, got it alone; add --verify")
     if verify:
-        from polyscale.cli.upkeep_commands import verify_bars
+        from polyscale.cli.upkeep_commands import verify_store
 
-        verify_bars(Store(store), url, refetch=refetch, as_json=as_json)
+        verify_store(Store(store), url, venue, refetch=refetch, as_json=as_json)
         return
     held = Store(store).contents()
     if gaps is not None:
@@ -161,16 +164,20 @@ def _show_gaps(store: Store, symbol: str, *, as_json: bool) -> None:
         raise NotStoredError(
             f"the store must hold bars of {symbol} to list their gaps; `polyscale bars` shows what is there"
         )
-    for market, timeframe in held:
-        found = gaps(store, market, timeframe)
-        cells = [{key: _plain(value) for key, value in gap.items()} for gap in found.to_dicts()]
-        if as_json:
-            console.print_json({"timeframe": str(timeframe), "gaps": cells})
-        elif not cells:
-            console.out.print(f"{market} {timeframe}: no gaps", highlight=False)
-        else:
-            title = f"{market} {timeframe}: {found.height} gaps"
-            console.table(title, found.columns, [[_cell(value) for value in gap.values()] for gap in cells])
+    found = {f"{market} {timeframe}": gaps(store, market, timeframe) for market, timeframe in held}
+    cells = {
+        name: [{key: _plain(value) for key, value in gap.items()} for gap in frame.to_dicts()]
+        for name, frame in found.items()
+    }
+    if as_json:
+        console.print_json([{"series": name, "gaps": rows} for name, rows in cells.items()])
+        return
+    for name, rows in cells.items():
+        if not rows:
+            console.out.print(f"{name}: no gaps", highlight=False)
+            continue
+        title = f"{name}: {len(rows)} gaps"
+        console.table(title, list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
 
 
 def _plain(value: object) -> object:

@@ -57,7 +57,7 @@ async def _of_exchange(store: Store, url: str | None) -> RunConfig | None:
     from polyscale.cli import console
     from polyscale.cli.fetch_progress import FetchProgress
     from polyscale.config.run_config import MarketSettings
-    from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient
+    from polyscale.exchange.bybit_client import BYBIT_URL, KNOWN_VENUES, BybitClient
     from polyscale.exchange.bybit_errors import ExchangeError
     from polyscale.exchange.bybit_http import BybitSettings
     from polyscale.ingest.fetch import fetch_bars
@@ -70,7 +70,9 @@ async def _of_exchange(store: Store, url: str | None) -> RunConfig | None:
     except ExchangeError:
         console.err.print(f"{address} does not answer: no network, or not from here.", highlight=False)
         return None
-    venue = "bybit" if url is None else "replayed"  # bars of an address of one's own are kept apart
+    venue = KNOWN_VENUES.get(
+        address.rstrip("/"), "replayed"
+    )  # bars of an address of one's own are kept apart
     market, timeframe = Market(venue, "linear", _SYMBOL), config.data.base
     console.err.print(f"The market of this demo is {market}, {_DAYS} days from {address}.", highlight=False)
     with FetchProgress() as progress:

@@ -36,6 +36,8 @@ class SourceChoice:
     def check(self) -> None:
         """Raise a `ConfigError` for words that do not go together."""
         if self.word == BYBIT:
+            if self.funding and self.category is Category.SPOT:
+                raise ConfigError("--funding needs a linear or inverse market, got spot; leave it out")
             return
         if not self._exchange:
             raise ConfigError(

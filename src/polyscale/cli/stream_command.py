@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from polyscale.market.timeframe import Timeframe
     from polyscale.store.store import Series, Store
 
+_LOOK_BACK_MS = 7 * 86_400_000
+_OVERLAP_BARS = 5
+
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
@@ -40,8 +43,8 @@ def stream(
 ) -> None:
     """Follow markets and keep the store current, until Ctrl-C.
 
-    What has closed since the newest stored bar comes first. Lost connections are made up for: no bar is
-    missing that the exchange has. With --json, one object per commit.
+    What is missing in the last week, and since the newest stored bar, comes first. Lost connections are made
+    up for: what was not pushed is asked for. With --json, one object per commit.
     """
     from polyscale.cli import console
     from polyscale.exchange.bybit_client import BYBIT_URL, venue_of
@@ -70,34 +73,35 @@ async def _follow(url: str, ws_url: str, store: Store, series: list[Series], *, 
     from polyscale.ingest.record import record
 
     async with BybitClient(url, venue=series[0][0].venue) as client:
-        await _catch_up(client, store, series)
         stream = BybitStream(client, ws_url)
-        begin = {
-            (market, timeframe): _next_start_ms(store, market, timeframe) for market, timeframe in series
-        }
+        await _catch_up(client, store, series)
+        begin = {each: _overlap_ms(store, *each) for each in series}
         async with aclosing(stream.events(begin)) as events:
             await record(events, store, told=lambda done: _tell(done, stream.counts, as_json=as_json))
 
 
 async def _catch_up(client: BybitClient, store: Store, series: list[Series]) -> None:
-    """What has closed since the newest stored bar, by pages."""
+    """What is missing in the last week, and since the newest stored bar, by pages."""
     from polyscale.cli import console
     from polyscale.ingest.fetch import fetch_bars
 
     now_ms = await client.server_time_ms()
     for market, timeframe in series:
-        start_ms = _next_start_ms(store, market, timeframe)
-        if start_ms is not None and start_ms + timeframe.ms <= now_ms:
+        times = store.close_times(market, timeframe).dt.epoch("ms")
+        if not len(times):
+            continue
+        start_ms = min(int(times[-1]), max(int(times[0]), now_ms - _LOOK_BACK_MS))
+        if timeframe.ceil_ms(start_ms) + timeframe.ms < now_ms - timeframe.ms:
             report = await fetch_bars(client, store, market, timeframe, start_ms, now_ms)
             console.err.print(
-                f"{market} {timeframe}: {report.inserted:,} bars since the newest stored one", highlight=False
+                f"{market} {timeframe}: {report.inserted:,} bars fetched first", highlight=False
             )
 
 
-def _next_start_ms(store: Store, market: Market, timeframe: Timeframe) -> int | None:
-    """Start of the bar after the newest stored one; none if nothing is stored."""
-    times = store.close_times(market, timeframe)
-    return int(times.dt.epoch("ms")[-1]) if len(times) else None
+def _overlap_ms(store: Store, market: Market, timeframe: Timeframe) -> int | None:
+    """Start of a few bars before the newest stored one, in case they were revised; none if none is."""
+    times = store.close_times(market, timeframe).dt.epoch("ms")
+    return int(times[-1]) - _OVERLAP_BARS * timeframe.ms if len(times) else None
 
 
 def _tell(done: Recorded, counts: StreamCounts, *, as_json: bool) -> None:

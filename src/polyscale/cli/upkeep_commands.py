@@ -11,7 +11,7 @@ from polyscale.cli.options import STORE, JsonOption, StoreOption
 from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:
-    from polyscale.store.store import Series, Store
+    from polyscale.store.store import Store
     from polyscale.store.upkeep import Damage
 
 
@@ -29,7 +29,7 @@ def compact(
 ) -> None:
     """Rewrite series of many small files as few, as a long stream leaves them.
 
-    Versions that runs name stay readable, with --vacuum as well; other old versions do not.
+    Versions that runs name stay readable. Other old versions do so only without --vacuum.
     """
     from polyscale.cli import console
     from polyscale.store.store import Store
@@ -52,70 +52,85 @@ def compact(
         console.out.print(f"{num_deleted:,} files deleted that nothing needs", highlight=False)
 
 
-def verify_bars(store: Store, url: str | None, *, refetch: bool, as_json: bool) -> None:
+def verify_store(store: Store, url: str | None, venue: str | None, *, refetch: bool, as_json: bool) -> None:
     """Check every row of the store, show what is damaged, and fetch it again if that is asked for.
 
-    Exit status 1 if anything is damaged at the end.
+    Exit status 1 if anything is damaged or missing at the end.
     """
     from polyscale.cli import console
     from polyscale.cli.fetch_progress import FetchProgress
+    from polyscale.exchange.bybit_client import BYBIT_URL, venue_of
     from polyscale.store.upkeep import verify
 
-    found: dict[Series, list[Damage]] = {}
+    address = url or BYBIT_URL
+    kept_as = (venue or venue_of(address)) if refetch else ""
+    num_series = len(store.series())
     with FetchProgress("files") as progress:
-        for market, timeframe in store.series():
-            step = progress.begin(f"{market} {timeframe}")
-            found[market, timeframe] = verify(store, market, timeframe, step)
-    damaged = {series: damages for series, damages in found.items() if damages}
-    mended = asyncio.run(_mend_all(store, damaged, url)) if refetch and damaged else {}
-    rows = [
-        _row(series, damage, mended.get(series)) for series, damages in damaged.items() for damage in damages
-    ]
+        damages = verify(store, progress.begin("checked"))
+    missing: dict[Damage, int] = {}
+    if refetch and damages:
+        _refuse_other_venues(damages, kept_as)
+        missing = asyncio.run(_mend(store, damages, address, kept_as))
+    rows = [_row(damage, missing.get(damage)) for damage in damages]
     if as_json:
-        console.print_json({"series": len(found), "damaged": rows})
-    elif not rows:
-        console.out.print(f"{len(found):,} series are as they were written", highlight=False)
+        console.print_json({"series": num_series, "damaged": rows})
+    elif not damages:
+        console.out.print(_all_well(store, num_series), highlight=False)
     else:
-        columns = list(rows[0])[:5]
-        console.table(
-            f"damaged in {store.root}", columns, [[str(row[name]) for name in columns] for row in rows]
-        )
-        for row in rows:
-            console.out.print(f"{row['file']}: {row['reason']}", highlight=False, markup=False)
-        if not refetch:
-            console.out.print("add --refetch to set these files aside and fetch their bars again")
+        _show_damages(store, rows, refetch=refetch)
     if any(row["missing now"] for row in rows):
         raise typer.Exit(1)
 
 
-async def _mend_all(store: Store, damaged: dict[Series, list[Damage]], url: str | None) -> dict[Series, int]:
-    """Bars that are still missing, per series."""
-    from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient, venue_of
+def _all_well(store: Store, num_series: int) -> str:
+    if not num_series:
+        return f"{store.root} holds no bars; bring some in with: polyscale fetch BTCUSDT"
+    return (
+        f"every row is as it was written, in {num_series:,} series of bars and in what is noted beside them"
+    )
+
+
+def _show_damages(store: Store, rows: list[dict[str, Any]], *, refetch: bool) -> None:
+    from polyscale.cli import console
+
+    columns = list(rows[0])[:6]
+    console.table(f"damaged in {store.root}", columns, [[str(row[name]) for name in columns] for row in rows])
+    for row in rows:
+        console.out.print(f"{row['file']}: {row['reason']}", highlight=False, markup=False)
+    if not refetch:
+        console.out.print("add --refetch to set these files aside and fetch their bars again")
+
+
+def _refuse_other_venues(damages: list[Damage], venue: str) -> None:
+    """Bars of one exchange are never mended with those of another."""
+    others = sorted(
+        {
+            damage.series
+            for damage in damages
+            if damage.table == "bars" and not damage.series.startswith(f"{venue}/")
+        }
+    )
+    if others:
+        raise ConfigError(
+            f"only bars of {venue} can be fetched again from there, got damaged ones of {', '.join(others)}; "
+            f"give the --url and --venue of their exchange, or import them into a new store"
+        )
+
+
+async def _mend(store: Store, damages: list[Damage], url: str, venue: str) -> dict[Damage, int]:
+    from polyscale.exchange.bybit_client import BybitClient
     from polyscale.ingest.mend import mend
 
-    venues = {market.venue for market, _ in damaged}
-    venue = venue_of(BYBIT_URL) if url is None else min(venues)  # an address of one's own is of any venue
-    foreign = sorted(venues - {venue})
-    if foreign:
-        raise ConfigError(
-            f"only bars of {venue} can be fetched again from there, got damaged ones of "
-            f"{', '.join(foreign)}; give the --url of their exchange, or import them into a new store"
-        )
-    async with BybitClient(url or BYBIT_URL, venue=venue) as client:
-        return {
-            (market, timeframe): sum(
-                int(report.gaps["missing_bars"].sum())
-                for report in await mend(client, store, market, timeframe, damages)
-            )
-            for (market, timeframe), damages in damaged.items()
-        }
+    async with BybitClient(url, venue=venue) as client:
+        return await mend(client, store, damages)
 
 
-def _row(series: Series, damage: Damage, missing: int | None) -> dict[str, Any]:
+def _row(damage: Damage, missing: int | None) -> dict[str, Any]:
     return {
-        "bars": f"{series[0]} {series[1]}",
-        "from": f"{damage.first_close_time:%Y-%m-%d %H:%M}",
-        "to": f"{damage.last_close_time:%Y-%m-%d %H:%M}",
+        "table": damage.table,
+        "series": damage.series,
+        "from": f"{damage.first:%Y-%m-%d %H:%M}",
+        "to": f"{damage.last:%Y-%m-%d %H:%M}",
         "rows": damage.num_rows,
         "missing now": damage.num_rows if missing is None else missing,
         "reason": damage.reason,

@@ -39,7 +39,7 @@ from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import DAY_MS, Timeframe
 
 BYBIT_URL: Final = "https://api.bybit.com"
-_VENUES: Final = {BYBIT_URL: "bybit", "https://api-testnet.bybit.com": "bybit-testnet"}
+KNOWN_VENUES: Final = {BYBIT_URL: "bybit", "https://api-testnet.bybit.com": "bybit-testnet"}
 _PAGE_BARS: Final = 1_000
 _PAGE_RATES: Final = 200
 _DAILY: Final = Timeframe(1_440)
@@ -235,6 +235,7 @@ class BybitClient:
         candles = await self._candles(source, market, timeframe, window)
         if candles.rejected:
             candles = await self._candles(source, market, timeframe, window)
+        assert candles.time_ms is not None, "an answer of Bybit tells its time"
         last_ms = min(window.last_ms, timeframe.floor_ms(candles.time_ms) - timeframe.ms)
         rows = [row for row in candles.rows if row.start_ms <= last_ms]
         rejected = [row for row in candles.rejected if row.start_ms <= last_ms]
@@ -301,10 +302,10 @@ class BybitClient:
 def venue_of(base_url: str) -> str:
     """The name of the market places that are known by their address; `ConfigError` for another address."""
     try:
-        return _VENUES[base_url.rstrip("/")]
+        return KNOWN_VENUES[base_url.rstrip("/")]
     except KeyError as error:
         raise ConfigError(
-            f"the address must be one of {list(_VENUES)} for its bars to have a name, got {base_url!r}; "
+            f"the address must be one of {list(KNOWN_VENUES)} for its bars to have a name, got {base_url!r}; "
             f"give the venue under which they are to be kept"
         ) from error
 

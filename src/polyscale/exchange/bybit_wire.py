@@ -50,7 +50,7 @@ class Candles(NamedTuple):
 
     rows: list[Kline]
     rejected: list[Rejected]
-    time_ms: int  # when the exchange answered, by its clock
+    time_ms: int | None = None  # when the exchange answered, by its clock; none where it does not tell
 
     @property
     def starts_ms(self) -> list[int]:

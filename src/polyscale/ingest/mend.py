@@ -1,23 +1,29 @@
-"""Damaged files of a series, fetched again.
+"""Damaged files of bars, fetched again.
 
-In: what `verify` found. Out: the files set aside, their bars brought from the source, and a `FetchReport`
-per file.
+In: what `verify` found. Out: the files set aside, their bars brought from the source, how many are still
+missing.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from polyscale.exchange.source import Source
-from polyscale.ingest.fetch import FetchReport, fetch_bars
+from polyscale.ingest.fetch import fetch_bars
 from polyscale.market.bars import Market
 from polyscale.market.timeframe import Timeframe
+from polyscale.store.layout import BARS
 from polyscale.store.store import Store
 from polyscale.store.upkeep import Damage, set_aside
 
 
-async def mend(
-    source: Source, store: Store, market: Market, timeframe: Timeframe, damages: list[Damage]
-) -> list[FetchReport]:
-    """Set the damaged files of a series aside and bring their bars again.
+async def mend(source: Source, store: Store, damages: list[Damage]) -> dict[Damage, int]:
+    """Set damaged files aside and bring their bars again; what else they held is made anew as it is needed.
+
+    Returns
+    -------
+    dict
+        Bars that are still missing in the span of each damage.
 
     Raises
     ------
@@ -29,9 +35,20 @@ async def mend(
     """
     await source.server_time_ms()  # nothing is moved before the exchange is known to answer
     set_aside(store, damages)
-    reports = []
+    missing = dict.fromkeys(damages, 0)
     for damage in damages:
-        first_ms = round(damage.first_close_time.timestamp() * 1_000) - timeframe.ms
-        last_ms = round(damage.last_close_time.timestamp() * 1_000)
-        reports.append(await fetch_bars(source, store, market, timeframe, first_ms, last_ms))
-    return reports
+        if damage.table == BARS.name:
+            market, timeframe = _series(damage)
+            first_ms, last_ms = _ms(damage.first) - timeframe.ms, _ms(damage.last)
+            report = await fetch_bars(source, store, market, timeframe, first_ms, last_ms, recheck=True)
+            missing[damage] = int(report.gaps["missing_bars"].sum())
+    return missing
+
+
+def _series(damage: Damage) -> tuple[Market, Timeframe]:
+    names, timeframe = damage.series.split(" ")
+    return Market(*names.split("/")), Timeframe.parse(timeframe)
+
+
+def _ms(instant: datetime) -> int:
+    return round(instant.timestamp() * 1_000)

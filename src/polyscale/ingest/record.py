@@ -7,24 +7,23 @@ the ledger.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-
-import polars as pl
+from datetime import datetime
+from typing import Final
 
 from polyscale.exchange.bybit_candle import Kline
 from polyscale.exchange.bybit_client import to_bars
 from polyscale.exchange.bybit_stream import ClosedBar, Event, Hole
-from polyscale.store.gaps import GapKind
-from polyscale.store.layout import ABSENT
-from polyscale.store.ledger import write_absent
+from polyscale.market.errors import StoreError
 from polyscale.store.store import Series, Store
 from polyscale.store.upkeep import compact
 
-_MANY_FILES = 200  # a series of more files is rewritten as few
-_COMPACT_EVERY = 50  # commits
+_MANY_FILES: Final = 64  # a series of more files is rewritten as few
+_COMPACT_EVERY: Final = 100  # commits
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,24 @@ async def record(
         while not reader.done():
             await asyncio.wait([reader], timeout=flush_s)
             if waiting:
-                batch = waiting[:]
-                waiting.clear()
-                told(await asyncio.to_thread(_write, store, batch))
+                told(await _flush(store, waiting))
                 num_commits += 1
                 if num_commits % _COMPACT_EVERY == 0:
-                    await asyncio.to_thread(_compact, store, batch)
+                    await asyncio.to_thread(_compact, store)
         reader.result()
     finally:
         reader.cancel()
         await asyncio.wait([reader])
         if waiting:
-            told(await asyncio.to_thread(_write, store, waiting))
+            told(await _flush(store, waiting))
+
+
+async def _flush(store: Store, waiting: list[Event]) -> Recorded:
+    """Write what waits; it waits on if that fails."""
+    batch = waiting[:]
+    written = await asyncio.to_thread(_write, store, batch)
+    del waiting[: len(batch)]
+    return written
 
 
 async def _read(events: AsyncIterable[Event], waiting: list[Event]) -> None:
@@ -82,9 +87,8 @@ def _write(store: Store, events: list[Event]) -> Recorded:
     bars: dict[Series, dict[int, Kline]] = defaultdict(dict)
     missing = 0
     for event in events:
-        if isinstance(event, Hole):
+        if isinstance(event, Hole):  # noted by the next fetch, which asks again and finds out why
             missing += (event.last_start_ms - event.first_start_ms) // event.timeframe.ms + 1
-            write_absent(store, event.market, event.timeframe, _run_of(event))
         else:
             kline = event.kline if isinstance(event, ClosedBar) else event.after
             bars[event.market, event.timeframe][kline.start_ms] = kline
@@ -99,15 +103,10 @@ def _write(store: Store, events: list[Event]) -> Recorded:
     )
 
 
-def _run_of(hole: Hole) -> pl.DataFrame:
-    ends = [
-        datetime.fromtimestamp((start_ms + hole.timeframe.ms) / 1_000, UTC)
-        for start_ms in (hole.first_start_ms, hole.last_start_ms)
-    ]
-    row = (*ends, ends[1], GapKind.ABSENT.value)
-    return pl.DataFrame([row], ABSENT.values, orient="row")
-
-
-def _compact(store: Store, events: list[Event]) -> None:
-    for market, timeframe in {(event.market, event.timeframe) for event in events}:
-        compact(store, market, timeframe, _MANY_FILES)
+def _compact(store: Store) -> None:
+    """Upkeep: where another writer is faster, the next time does it."""
+    for market, timeframe in store.series():
+        try:
+            compact(store, market, timeframe, _MANY_FILES)
+        except StoreError as error:
+            _log.info("%s", error)

@@ -120,15 +120,21 @@ class PartitionedTable:
             rows = self._scan([f"{self.uri}/{file.path}"], [*self.layout.values, SEAL])
         return self._unsealed(rows, partition)
 
-    def upsert(self, rows: Mapping[Partition, pl.DataFrame]) -> dict[Partition, Changes]:
+    def upsert(
+        self,
+        rows: Mapping[Partition, pl.DataFrame],
+        before: Callable[[Mapping[Partition, Changes]], None] = lambda changes: None,
+    ) -> dict[Partition, Changes]:
         """Insert new rows and update those that differ, in one commit; none if nothing differs.
+
+        ``before`` is called with what is about to change; again, if another writer was faster.
 
         Raises
         ------
         StoreError
             If other writers were faster in every attempt, or the table is damaged.
         """
-        return self._retrying(rows, lambda: self._upsert_once(rows))
+        return self._retrying(rows, lambda: self._upsert_once(rows, before))
 
     def append(self, partition: Partition, rows: pl.DataFrame) -> None:
         """Add rows, whatever is there."""
@@ -196,7 +202,9 @@ class PartitionedTable:
             pause_s *= 2
         raise AssertionError("the last attempt returns or raises")
 
-    def _upsert_once(self, rows: Mapping[Partition, pl.DataFrame]) -> dict[Partition, Changes]:
+    def _upsert_once(
+        self, rows: Mapping[Partition, pl.DataFrame], before: Callable[[Mapping[Partition, Changes]], None]
+    ) -> dict[Partition, Changes]:
         table = self.open()
         changes = {}
         for partition, incoming in rows.items():
@@ -206,6 +214,7 @@ class PartitionedTable:
             changes[partition] = changes_between(stored, incoming, self.layout)
         changed = {partition: each.rows for partition, each in changes.items() if not each.rows.is_empty()}
         if changed:
+            before(changes)
             with self._failures_named():
                 self._merge(table or self._opened(), changed)
         return changes

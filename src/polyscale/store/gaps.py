@@ -77,7 +77,7 @@ def _codes(
 ) -> NDArray[np.int8]:
     """One code per bar of the grid: stored, or a kind of gap."""
     codes = np.full(max((last - first) // timeframe.ms + 1, 0), _CODES[GapKind.NOT_FETCHED], np.int8)
-    runs = ledger.sort("asked_time").select(
+    runs = ledger.sort("asked_time", maintain_order=True).select(
         pl.col("first_close_time", "last_close_time").dt.epoch("ms"), "kind"
     )
     for begin_ms, end_ms, kind in runs.iter_rows():

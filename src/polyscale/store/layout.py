@@ -86,6 +86,7 @@ ABSENT: Final = Layout(  # runs of bars that the exchange was asked for and does
     pl.Schema({"first_close_time": TIME, "last_close_time": TIME, "asked_time": TIME, "kind": pl.String()}),
     (),
     _SERIES,
+    is_unique=False,  # what was asked last holds, and what it does not speak of stays as it was
 )
 QUARANTINE: Final = Layout(  # rows that came and broke a rule
     "quarantine",

@@ -44,8 +44,8 @@ def write_absent(store: Store, market: Market, timeframe: Timeframe, runs: pl.Da
     Parameters
     ----------
     runs
-        ``first_close_time``, ``last_close_time``, ``asked_time`` (by the exchange's clock), ``kind``. A run
-        that begins where a noted one does takes its place.
+        ``first_close_time``, ``last_close_time``, ``asked_time`` (by the exchange's clock), ``kind``. Where
+        they overlap with noted ones, what was asked last holds.
     """
     _write(store, ABSENT, market, timeframe, runs)
 
@@ -67,8 +67,13 @@ def read_revisions(store: Store, market: Market, timeframe: Timeframe) -> pl.Dat
 
 def _write(store: Store, layout: Layout, market: Market, timeframe: Timeframe, rows: pl.DataFrame) -> None:
     rows = rows.select(pl.col(name).cast(kind) for name, kind in layout.values.items())
-    if not rows.is_empty():
-        store.table(layout).upsert({bars_partition(market, timeframe): rows})
+    table, partition = store.table(layout), bars_partition(market, timeframe)
+    if rows.is_empty():
+        return
+    if layout.is_unique:
+        table.upsert({partition: rows})
+    else:
+        table.append(partition, rows)
 
 
 def _read(store: Store, layout: Layout, market: Market, timeframe: Timeframe) -> pl.DataFrame:

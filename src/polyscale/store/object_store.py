@@ -66,8 +66,8 @@ def failure(uri: str, error: BaseException) -> str:
     lines = [line for line in lines if line] or [type(error).__name__]
     if "://" not in uri:
         return (
-            f"the table {uri} must be readable and writable, got: {lines[0]}; restore the folder from a "
-            f"backup, or move it away and import again"
+            f"the table {uri} must be readable and writable, got: {lines[0]}; see `polyscale bars --verify`, "
+            f"restore the folder from a backup, or move it away and import again"
         )
     text = "\n".join(lines)
     if "/latest/api/token" in text or "/latest/meta-data" in text:  # of the machine, asked last of all

@@ -124,12 +124,15 @@ class Store:
             for series, frame in bars.items()
             if not frame.is_empty()
         }
-        changes = self._bars.upsert(rows) if rows else {}
+        changes = self._bars.upsert(rows, self._keep_replaced) if rows else {}
+        return {series: _counts(changes.get(bars_partition(*series))) for series in bars}
+
+    def _keep_replaced(self, changes: Mapping[Partition, Changes]) -> None:
+        """Note what bars were before they are overwritten: a kill leaves a note too many, not a loss."""
         for partition, each in changes.items():
             if each.num_updated:
                 revised_time = pl.lit(datetime.now(UTC)).cast(TIME)
                 self.table(REVISIONS).append(partition, each.replaced.with_columns(revised_time=revised_time))
-        return {series: _counts(changes.get(bars_partition(*series))) for series in bars}
 
     def write_funding(self, market: Market, funding: pl.DataFrame) -> WriteResult:
         """Merge funding rates by time; rules and errors as for `write_bars`."""
@@ -192,7 +195,7 @@ class Store:
     def series(self) -> list[Series]:
         """Every stored series of bars, sorted by name and then by length of the bar."""
         table = self._bars.open()
-        found = [dict(partition.values) for partition in _stored_partitions(table, BARS)] if table else []
+        found = [dict(partition.values) for partition in stored_partitions(table, BARS)] if table else []
         return [
             (Market(one["venue"], one["category"], one["symbol"]), Timeframe.parse(one["timeframe"]))
             for one in found
@@ -256,7 +259,7 @@ def _damage_named(table: PartitionedTable) -> Iterator[None]:
 def _not_stored(
     table: PartitionedTable, partition: Partition, opened: DeltaTable | None, version: int | None
 ) -> NotStoredError:
-    held = [str(series) for series in _stored_partitions(opened, table.layout)] if opened else []
+    held = [str(series) for series in stored_partitions(opened, table.layout)] if opened else []
     more = f" and {len(held) - _NUM_NAMED} more" if len(held) > _NUM_NAMED else ""
     at = "" if version is None else f" at version {version}"
     return NotStoredError(
@@ -266,12 +269,11 @@ def _not_stored(
     )
 
 
-def _stored_partitions(table: DeltaTable, layout: Layout) -> list[Partition]:
+def stored_partitions(table: DeltaTable, layout: Layout) -> list[Partition]:
     """Every series that has a file, sorted by name and then by length of the bar."""
     found = {tuple((name, str(row[name])) for name in layout.partitions) for row in table.partitions()}
 
-    def order(values: tuple[tuple[str, str], ...]) -> tuple[object, ...]:
-        names = [value for _, value in values]
-        return (*names[:3], *(Timeframe.parse(name) for name in names[3:]))
+    def order(values: tuple[tuple[str, str], ...]) -> list[object]:
+        return [Timeframe.parse(value) if name == "timeframe" else value for name, value in values]
 
     return [Partition(values) for values in sorted(found, key=order)]

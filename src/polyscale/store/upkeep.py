@@ -15,6 +15,7 @@ import polars as pl
 from polyscale.market.bars import Market, check_bars
 from polyscale.market.errors import DataError, StoreError
 from polyscale.market.timeframe import Timeframe
+from polyscale.store.delta_table import DataFile, PartitionedTable
 from polyscale.store.layout import (
     ABSENT,
     BARS,
@@ -22,22 +23,25 @@ from polyscale.store.layout import (
     PINS,
     QUARANTINE,
     REVISIONS,
+    Partition,
     bars_partition,
     run_partition,
 )
-from polyscale.store.store import DataVersion, Store
+from polyscale.store.store import DataVersion, Store, stored_partitions
 
 RETENTION_HOURS: Final = 168  # a reader or a writer that has begun is done by then
-_TABLES: Final = (BARS, FUNDING, ABSENT, QUARANTINE, REVISIONS, PINS)
+TABLES: Final = (BARS, FUNDING, ABSENT, QUARANTINE, REVISIONS, PINS)
 
 
 class Damage(NamedTuple):
-    """A file of a series that does not hold what was written."""
+    """A file that does not hold what was written."""
 
+    table: str
+    series: str
     path: str
     num_rows: int
-    first_close_time: datetime
-    last_close_time: datetime
+    first: datetime  # times of its rows, as the table's log has them
+    last: datetime
     reason: str
 
 
@@ -78,15 +82,11 @@ def vacuum(store: Store, retention_hours: int = RETENTION_HOURS) -> int:
         BARS.name: {version.bars for version in pinned if version.bars is not None},
         FUNDING.name: {version.funding for version in pinned if version.funding is not None},
     }
-    return sum(
-        store.table(layout).vacuum(kept.get(layout.name, set()), retention_hours) for layout in _TABLES
-    )
+    return sum(store.table(layout).vacuum(kept.get(layout.name, set()), retention_hours) for layout in TABLES)
 
 
-def verify(
-    store: Store, market: Market, timeframe: Timeframe, progress: Callable[[int, int], None] | None = None
-) -> list[Damage]:
-    """Read every file of a series again and check each row's seal, the contract, and the number of rows.
+def verify(store: Store, progress: Callable[[int, int], None] = lambda done, of: None) -> list[Damage]:
+    """Read every file of every table again: each row's seal, the number of rows, the contract of bars.
 
     Parameters
     ----------
@@ -96,27 +96,42 @@ def verify(
     Raises
     ------
     StoreError
-        If the table itself cannot be opened.
+        If a table itself cannot be opened.
     """
-    table, partition = store.table(BARS), bars_partition(market, timeframe)
-    opened, damages = table.open(), []
-    files = table.files(opened, partition) if opened else []
-    for number, file in enumerate(files, 1):
-        try:
-            rows = check_bars(table.read_file(file, partition).sort(BARS.time), timeframe)
-            reason = f"holds {rows.height} rows, {file.num_rows} were written"
-            is_sound = rows.height == file.num_rows
-        except (StoreError, DataError) as error:
-            is_sound, reason = False, str(error)
-        if not is_sound:
-            damages.append(Damage(file.path, file.num_rows, file.first, file.last, reason))
-        if progress:
-            progress(number, len(files))
+    files = [found for layout in TABLES for found in _files(store.table(layout))]
+    damages = []
+    for number, (table, partition, file) in enumerate(files, 1):
+        reason = _fault_of(table, partition, file)
+        if reason:
+            facts = (file.path, file.num_rows, file.first, file.last)
+            damages.append(Damage(table.layout.name, str(partition), *facts, reason))
+        progress(number, len(files))
     return damages
 
 
+def _files(table: PartitionedTable) -> list[tuple[PartitionedTable, Partition, DataFile]]:
+    opened = table.open()
+    if opened is None:
+        return []
+    partitions = stored_partitions(opened, table.layout)
+    return [(table, each, file) for each in partitions for file in table.files(opened, each)]
+
+
+def _fault_of(table: PartitionedTable, partition: Partition, file: DataFile) -> str:
+    """What is wrong with a file, nothing if it is sound."""
+    try:
+        rows = table.read_file(file, partition).sort(table.layout.time)
+        if table.layout is BARS:
+            check_bars(rows, Timeframe.parse(dict(partition.values)["timeframe"]))
+    except (StoreError, DataError) as error:
+        return str(error)
+    if rows.height != file.num_rows:
+        return f"holds {rows.height} rows, {file.num_rows} were written"
+    return ""
+
+
 def set_aside(store: Store, damages: list[Damage]) -> None:
-    """Move damaged files out of the table: their bars are missing then, and can be fetched again.
+    """Move damaged files out of their tables: their rows are missing then, and can be brought again.
 
     The files are kept under ``damaged/`` in the store's folder.
 
@@ -125,10 +140,12 @@ def set_aside(store: Store, damages: list[Damage]) -> None:
     StoreError
         If the store lies in an object store, where this cannot be done.
     """
-    table = store.table(BARS)
-    if not table.is_local:
+    if not store.table(BARS).is_local:
         raise StoreError(
             f"damaged files must lie on this machine to be set aside, got {store.root}; remove them there, "
             f"then fetch into a new store"
         )
-    table.set_aside([damage.path for damage in damages], Path(store.root) / "damaged" / BARS.name)
+    for layout in TABLES:
+        paths = [damage.path for damage in damages if damage.table == layout.name]
+        if paths:
+            store.table(layout).set_aside(paths, Path(store.root) / "damaged" / layout.name)
