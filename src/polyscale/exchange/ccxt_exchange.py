@@ -120,7 +120,7 @@ class CcxtExchange:
 
     @property
     def _timeframes(self) -> dict[str, Any]:
-        return self._ccxt.timeframes or {"1m": "1m"}
+        return self._ccxt.timeframes
 
     async def _ask(self, asked: str, call: Callable[..., Awaitable[Any]], *words: object) -> Any:
         """Ask, and ask again while the exchange is busy or its answer came broken."""
