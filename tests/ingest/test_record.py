@@ -72,7 +72,7 @@ def test_commit_that_fails_once_loses_no_bar(store, monkeypatch):
 
     def fail_once(self, bars):
         calls.append(bars)
-        if len(calls) == 2:
+        if len(calls) == 1:
             raise StoreError("other writers were faster")
         return write(self, bars)
 
@@ -80,7 +80,7 @@ def test_commit_that_fails_once_loses_no_bar(store, monkeypatch):
     events = [ClosedBar(BTC, M1, candle(i)) for i in range(9)]
     with pytest.raises(StoreError, match="faster"):
         run(record(slowly(events), store, flush_s=2.5))
-    assert store.read_bars(BTC, M1).height >= 5  # what came until then, without a hole
+    assert store.read_bars(BTC, M1).height >= 3  # what came until then, without a hole
     assert gaps(store, BTC, M1).is_empty()
 
 

@@ -95,7 +95,7 @@ def test_file_that_is_gone_is_found_and_not_set_aside_here(server, store, root):
     [path] = [path for path in keys(server, root) if path.endswith(".parquet")]
     server.ask("DELETE", path)
     [damage] = verify(store)
-    assert (damage.num_rows, damage.first_close_time) == (3, minute(1))
+    assert (damage.num_rows, damage.first) == (3, minute(1))
     assert "NoSuchKey" in damage.reason
     with pytest.raises(StoreError, match="must lie on this machine to be set aside, got s3://"):
         set_aside(store, [damage])
