@@ -90,7 +90,8 @@ class FakeStream(FakeBybit):
         first, last = int(params["start"]), int(params["end"])
         starts = [at for at in range(first, last + 1, MINUTE_MS) if at <= self.now_ms]
         rows = [self.revised.get(at, candle(at)) for at in reversed(starts) if at not in self.missing]
-        return ok(kline_answer(*rows, category=params["category"], symbol=params["symbol"]))
+        market = {"category": params["category"], "symbol": params["symbol"]}
+        return ok(kline_answer(*rows, **market, time_ms=self.now_ms))
 
     @asynccontextmanager
     async def serving(self):

@@ -112,8 +112,8 @@ def test_ban_stops_everything_for_ten_minutes_and_no_longer():
 def test_request_that_waits_for_its_turn_is_not_sent_once_banned():
     fake = FakeBybit(LATER_MS, faults=[TOO_OFTEN, httpx2.Response(403, text="access too frequent")])
     with pytest.raises(BannedError):
-        fetch(fake, num_bars=2_000)
-    assert fake.num_candle_requests == 2
+        fetch(fake, num_bars=6_000, requests_per_5s=2)
+    assert fake.num_candle_requests == 2  # four more were waiting for the limiter
 
 
 def test_body_above_the_cap_is_refused_before_it_is_whole():

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from polyscale.exchange.bybit_errors import BannedError, RegionError
-from tests.exchange.bybit_answers import MINUTE_MS
+from tests.exchange.bybit_answers import MINUTE_MS, candle
 from tests.exchange.stream_fake import FakeStream, after_s, at, bars, follow, opened, push
 from tests.leap import run
 
@@ -156,3 +156,43 @@ def test_exchange_whose_clock_leaps_is_followed_by_its_rest(caplog):
     assert events == bars(0, 69)
     assert counts.num_connects == 2
     assert "ts must lie at most 60 s past" in caplog.text
+
+
+class FormingFake(FakeStream):
+    """REST gives the forming candle too, with numbers that are not its last ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked_early = 0
+
+    def candles(self, params):
+        forming_ms = self.now_ms // MINUTE_MS * MINUTE_MS
+        self.revised = {forming_ms: [*candle(forming_ms)[:5], "0.001", "0.1"]}
+        settled_ms = self.now_ms - 2_000
+        self.asked_early += int(params["end"]) + MINUTE_MS > settled_ms
+        return super().candles(params)
+
+
+@pytest.mark.parametrize("ahead_s", [1, 20, 50])
+def test_message_from_ahead_gives_out_no_bar_before_its_close(ahead_s):
+    fake = FormingFake()
+    fake.unconfirmed = {at(i) for i in range(3)}  # so that REST is asked, by a clock that is ahead
+    fake.greetings = [push(at(0), at(0) + 1_000 * ahead_s, confirm=False)]
+    given_s = []
+
+    async def take():
+        async with opened(fake) as coming:
+            for expected in bars(0, 3):
+                assert await anext(coming) == expected
+                given_s.append(asyncio.get_running_loop().time())
+
+    run(take())
+    assert all(given >= 60 * (i + 1) for i, given in enumerate(given_s))
+
+
+def test_rest_is_not_asked_for_a_bar_that_has_not_settled():
+    fake = FormingFake()
+    fake.unconfirmed = {at(i) for i in range(5)}
+    events, _ = run(follow(fake, 5, confirm_grace_s=0.1))
+    assert events == bars(0, 4)
+    assert fake.asked_early == 0

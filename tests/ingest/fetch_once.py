@@ -1,4 +1,4 @@
-"""A fetch in a process of its own: ``python -m tests.ingest.fetch_once URL STORE FIRST_MS END_MS``."""
+"""A fetch in a process of its own: ``python -m tests.ingest.fetch_once URL STORE FIRST END [recheck]``."""
 
 import asyncio
 import sys
@@ -13,11 +13,18 @@ from polyscale.store.store import Store
 BTC, M1 = Market("bybit", "linear", "BTCUSDT"), Timeframe(1)
 
 
-async def main(url, store, first_ms, end_ms):
+async def main(url, store, first_ms, end_ms, recheck=""):
     settings = BybitSettings(attempts=20, backoff_s=0.05, max_backoff_s=0.5, concurrency=8)
     async with BybitClient(url, settings) as client:
         await fetch_bars(
-            client, Store(store), BTC, M1, int(first_ms), int(end_ms), batch_bars=2_000, recheck=True
+            client,
+            Store(store),
+            BTC,
+            M1,
+            int(first_ms),
+            int(end_ms),
+            batch_bars=2_000,
+            recheck=bool(recheck),
         )
 
 

@@ -101,12 +101,11 @@ class PartitionedTable:
 
     def files(self, table: DeltaTable, partition: Partition) -> list[DataFile]:
         """List the live files of a series, oldest rows first."""
-        key, found = self.layout.time, []
-        for row in pl.DataFrame(table.get_add_actions(flatten=True)).iter_rows(named=True):
-            if all(row[f"partition.{name}"] == value for name, value in partition.values):
-                first, last = row[f"min.{key}"], row[f"max.{key}"]
-                found.append(DataFile(row["path"], row["num_records"], first, last))
-        return sorted(found, key=lambda file: file.first)
+        ends = [f"{end}.{self.layout.time}" for end in ("min", "max")]
+        added = pl.DataFrame(table.get_add_actions(flatten=True))
+        mine = added.filter(pl.col(f"partition.{name}") == value for name, value in partition.values)
+        rows = mine.sort(ends[0]).select("path", "num_records", *ends).iter_rows()
+        return [DataFile(*row) for row in rows]
 
     def read_file(self, file: DataFile, partition: Partition) -> pl.DataFrame:
         """Read one file whole, its seals checked.
@@ -279,10 +278,13 @@ class PartitionedTable:
         until: datetime | None = None,
     ) -> pl.DataFrame:
         key = pl.col(self.layout.time)
-        limits = [(">", after), ("<=", until)]
-        filters = [*partition.filters(), *((self.layout.time, op, at) for op, at in limits if at is not None)]
         with self._failures_named():
-            rows = self._scan(table.file_uris(file_pruning_predicate=filters), columns)
+            files = [
+                f"{self.uri}/{file.path}"  # in the order of their rows: what is read needs no sorting then
+                for file in self.files(table, partition)
+                if (after is None or file.last > after) and (until is None or file.first <= until)
+            ]
+            rows = self._scan(files, columns)
         return rows.filter(*([key > after] if after else []), *([key <= until] if until else []))
 
     def _scan(self, files: list[str], columns: list[str]) -> pl.DataFrame:

@@ -67,10 +67,6 @@ class Partition:
         """As a condition of SQL."""
         return " AND ".join(f"{alias}.{name} = '{value}'" for name, value in self.values)
 
-    def filters(self) -> list[tuple[str, str, object]]:
-        """As filters on the Delta log."""
-        return [(name, "=", value) for name, value in self.values]
-
     def __str__(self) -> str:
         names = [value for _, value in self.values]
         return " ".join(["/".join(names[:3]), *names[3:]])
