@@ -107,12 +107,12 @@ def test_bad_messages_are_counted_and_what_they_held_comes_by_rest(caplog):
     fake = FakeStream()
     fake.unconfirmed = {at(0)}
     unknown = push(at(0), at(0) + 5, confirm=False, topic="kline.1.OTHER")
-    far = push(at(0), at(0) + 200_000, confirm=False)
+    far = push(at(0), at(0) + 2_000_000, confirm=False)
     fake.greetings = ["nonsense", unknown, far, json.dumps({"topic": "tickers.X"})]
     events, counts = run(follow(fake, 2))
     assert events == bars(0, 1)
     assert (counts.num_bad_messages, counts.num_connects) == (3, 1)
-    assert caplog.text.count("message dropped") == 3
+    assert caplog.text.count("message dropped") == 1  # the first of a row tells
 
 
 def test_many_bad_messages_in_a_row_mean_a_new_connection():
@@ -155,7 +155,7 @@ def test_exchange_whose_clock_leaps_is_followed_by_its_rest(caplog):
     events, counts = run(follow(fake, 70, during=after_s(130, leap_by_an_hour)))
     assert events == bars(0, 69)
     assert counts.num_connects == 2
-    assert "ts must lie at most 60 s past" in caplog.text
+    assert "ts must lie at most 600 s past" in caplog.text
 
 
 class FormingFake(FakeStream):

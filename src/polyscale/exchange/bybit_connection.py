@@ -158,7 +158,8 @@ class BybitConnection:
             except WireError as error:
                 self._num_bad += 1
                 self._counts.num_bad_messages += 1
-                _log.warning("message dropped: %s", error)
+                level = logging.WARNING if self._num_bad == 1 else logging.DEBUG  # the first of a row tells
+                _log.log(level, "message dropped: %s", error)
                 if self._num_bad == self._settings.max_bad_in_a_row:
                     raise BusyError(
                         f"{self._asked}: messages must be sound, got {self._num_bad} bad ones and no sound "

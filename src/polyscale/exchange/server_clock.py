@@ -24,7 +24,7 @@ class ServerClock:
         A message's time further ahead than this is not believed; only REST is.
     """
 
-    def __init__(self, max_ahead_s: float = 60.0) -> None:
+    def __init__(self, max_ahead_s: float = 600.0) -> None:
         self._max_ahead_s = max_ahead_s
         self._lead_ms: float | None = None  # of the exchange's clock over the loop's
         self._seen_s = 0.0

@@ -28,7 +28,7 @@ class StreamSettings(Settings):
     healthy_s: float = Field(60.0, gt=0, le=3_600, description="a connection that held so long resets it")
     min_connect_gap_s: float = Field(1.0, gt=0, le=60, description="published: 500 in 5 min per address")
     max_topic_characters: int = Field(21_000, ge=100, le=21_000, description="published, per connection")
-    max_ahead_s: float = Field(60.0, gt=0, le=86_400, description="of a message's time, to be believed")
+    max_ahead_s: float = Field(600.0, gt=0, le=86_400, description="of a message's time, to be believed")
     settle_s: float = Field(2.0, ge=0, le=60, description="REST is not asked for a bar younger than this")
     confirm_grace_s: float = Field(5.0, gt=0, le=600, description="after a close, then REST is asked")
     gap_patience_s: float = Field(30.0, gt=0, le=86_400, description="of denials by REST: the bar is a hole")
