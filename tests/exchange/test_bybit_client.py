@@ -2,7 +2,7 @@ import httpx2
 import polars as pl
 import pytest
 
-from polyscale.exchange.bybit_errors import WireError
+from polyscale.exchange.errors import WireError
 from polyscale.exchange.source import Window, windows_of
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market
 from polyscale.market.errors import ConfigError

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from polyscale.exchange.bybit_connection import backoff_s, in_connections, in_requests
-from polyscale.exchange.bybit_errors import WireError
+from polyscale.exchange.errors import WireError
 from polyscale.exchange.stream_settings import StreamSettings
 from tests.exchange.stream_fake import FakeStream, follow
 from tests.leap import run

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polyscale.exchange.bybit_errors import ExchangeError
 from polyscale.exchange.bybit_wire import (
     parse_funding,
     parse_instruments,
@@ -16,6 +15,7 @@ from polyscale.exchange.bybit_wire import (
     parse_mark_klines,
     parse_server_time,
 )
+from polyscale.exchange.errors import ExchangeError
 from polyscale.market.timeframe import Timeframe
 from tests.exchange.bybit_answers import (
     FIRST_MS,

@@ -5,7 +5,8 @@ import httpx2
 import pytest
 
 from polyscale.exchange.bybit_client import BybitClient
-from polyscale.exchange.bybit_errors import (
+from polyscale.exchange.bybit_http import BybitSettings, reset_in_s
+from polyscale.exchange.errors import (
     BadRequestError,
     BannedError,
     BusyError,
@@ -13,7 +14,6 @@ from polyscale.exchange.bybit_errors import (
     RegionError,
     WireError,
 )
-from polyscale.exchange.bybit_http import BybitSettings, reset_in_s
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe
 from tests.exchange.bybit_answers import BTC, FIRST_MS, MINUTE_MS, FakeBybit, answer, client_of, ok

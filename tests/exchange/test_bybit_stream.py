@@ -3,8 +3,8 @@ import asyncio
 import httpx2
 import pytest
 
-from polyscale.exchange.bybit_errors import BadRequestError, BannedError
 from polyscale.exchange.bybit_stream import BybitStream, ClosedBar, Hole, Revision, StreamSettings
+from polyscale.exchange.errors import BadRequestError, BannedError
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyscale.exchange.bybit_candle import CATEGORIES
-from polyscale.exchange.bybit_errors import ExchangeError
 from polyscale.exchange.bybit_stream_wire import Ack, CandlePush, Other, Pong, parse_message
+from polyscale.exchange.errors import ExchangeError
 from tests.exchange.bybit_answers import FIRST_MS, MINUTE_MS
 from tests.exchange.stream_fake import PONG, push
 from tests.exchange.test_bybit_fuzz import JSONS, LEAVES, places_of

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from polyscale.exchange.bybit_errors import BannedError, RegionError
+from polyscale.exchange.errors import BannedError, RegionError
 from tests.exchange.bybit_answers import MINUTE_MS, candle
 from tests.exchange.stream_fake import FakeStream, after_s, at, bars, follow, opened, push
 from tests.leap import run

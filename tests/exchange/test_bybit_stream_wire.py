@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from polyscale.exchange.bybit_candle import Kline
-from polyscale.exchange.bybit_errors import GarbledError, WireError
 from polyscale.exchange.bybit_stream_wire import Ack, CandlePush, Other, Pong, parse_message
+from polyscale.exchange.errors import GarbledError, WireError
 from polyscale.market.timeframe import Timeframe
 from tests.exchange.bybit_answers import FIRST_MS, MINUTE_MS
 from tests.exchange.stream_fake import push

@@ -5,14 +5,6 @@ from pathlib import Path
 import pytest
 
 from polyscale.exchange.bybit_candle import Kline, interval_of
-from polyscale.exchange.bybit_errors import (
-    BadRequestError,
-    BusyError,
-    ExchangeError,
-    GarbledError,
-    RegionError,
-    WireError,
-)
 from polyscale.exchange.bybit_wire import (
     FundingRate,
     parse_funding,
@@ -20,6 +12,14 @@ from polyscale.exchange.bybit_wire import (
     parse_klines,
     parse_mark_klines,
     parse_server_time,
+)
+from polyscale.exchange.errors import (
+    BadRequestError,
+    BusyError,
+    ExchangeError,
+    GarbledError,
+    RegionError,
+    WireError,
 )
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe

@@ -1,6 +1,5 @@
 import pytest
 
-from polyscale.exchange.bybit_errors import BadRequestError
 from polyscale.exchange.ccxt_markets import (
     main_markets,
     market_of_stored,
@@ -8,6 +7,7 @@ from polyscale.exchange.ccxt_markets import (
     markets_of,
     volume_unit,
 )
+from polyscale.exchange.errors import BadRequestError
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyscale.exchange.bybit_errors import WireError
 from polyscale.exchange.ccxt_rows import read_rows, rows_in, uncovered
+from polyscale.exchange.errors import WireError
 from polyscale.exchange.source import Window
 from polyscale.market.timeframe import Timeframe
 from tests.exchange.ccxt_fake import FakeCcxt, at

@@ -7,15 +7,15 @@ from importlib import import_module
 import polars as pl
 import pytest
 
-from polyscale.exchange.bybit_errors import (
+from polyscale.exchange.ccxt_exchange import CcxtSettings
+from polyscale.exchange.ccxt_source import CcxtSource
+from polyscale.exchange.errors import (
     BadRequestError,
     BannedError,
     BusyError,
     GarbledError,
     RegionError,
 )
-from polyscale.exchange.ccxt_exchange import CcxtSettings
-from polyscale.exchange.ccxt_source import CcxtSource
 from polyscale.exchange.source import Window
 from polyscale.ingest.fetch import fetch_bars
 from polyscale.market.bars import Market

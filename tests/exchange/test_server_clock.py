@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from polyscale.exchange.bybit_errors import WireError
+from polyscale.exchange.errors import WireError
 from polyscale.exchange.server_clock import ServerClock
 from tests.exchange.bybit_answers import FIRST_MS
 from tests.leap import run

@@ -7,8 +7,8 @@ import pytest
 
 from polyscale.exchange.bar_file import read_bar_file
 from polyscale.exchange.bybit_client import BybitClient
-from polyscale.exchange.bybit_errors import BadRequestError, BannedError
 from polyscale.exchange.bybit_http import BybitSettings
+from polyscale.exchange.errors import BadRequestError, BannedError
 from polyscale.ingest.fetch import fetch_bars, fetch_funding
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError, StoreError

@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from polyscale.exchange.bybit_client import BybitClient
-from polyscale.exchange.bybit_errors import BusyError
 from polyscale.exchange.bybit_http import BybitSettings
+from polyscale.exchange.errors import BusyError
 from polyscale.ingest.mend import mend
 from polyscale.replay.server import ReplayServer
 from polyscale.store.layout import ABSENT

@@ -5,8 +5,8 @@ import pytest
 
 from polyscale.exchange.bybit_candle import Kline
 from polyscale.exchange.bybit_client import BybitClient
-from polyscale.exchange.bybit_errors import RegionError
 from polyscale.exchange.bybit_stream import BybitStream, ClosedBar, Hole, Revision
+from polyscale.exchange.errors import RegionError
 from polyscale.ingest.record import record
 from polyscale.market.errors import StoreError
 from polyscale.replay.server import ReplayServer

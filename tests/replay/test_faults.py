@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from websockets.exceptions import ConnectionClosed
 
 from polyscale.exchange.bybit_client import BybitClient
-from polyscale.exchange.bybit_errors import BannedError, BusyError, GarbledError
 from polyscale.exchange.bybit_http import BybitSettings
 from polyscale.exchange.bybit_wire import parse_klines
+from polyscale.exchange.errors import BannedError, BusyError, GarbledError
 from polyscale.exchange.source import Window
 from polyscale.replay.candles import Candle
 from polyscale.replay.faults import Faults, RequestFault, revised

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from polyscale.exchange.bybit_client import BybitClient
-from polyscale.exchange.bybit_errors import BadRequestError, BannedError
 from polyscale.exchange.bybit_http import BybitSettings
+from polyscale.exchange.errors import BadRequestError, BannedError
 from polyscale.exchange.source import Window
 from polyscale.market.errors import ConfigError
 from polyscale.replay.server import ReplayServer

@@ -58,8 +58,8 @@ async def _of_exchange(store: Store, url: str | None) -> RunConfig | None:
     from polyscale.cli.fetch_progress import FetchProgress
     from polyscale.config.run_config import MarketSettings
     from polyscale.exchange.bybit_client import BYBIT_URL, KNOWN_VENUES, BybitClient
-    from polyscale.exchange.bybit_errors import ExchangeError
     from polyscale.exchange.bybit_http import BybitSettings
+    from polyscale.exchange.errors import ExchangeError
     from polyscale.ingest.fetch import fetch_bars
     from polyscale.market.bars import Market
 

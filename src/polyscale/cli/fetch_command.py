@@ -118,7 +118,7 @@ async def _fetch_all(
 ) -> tuple[list[_Fetched], list[str]]:
     """One market after the other; a wrong symbol does not stop the others, all else does."""
     from polyscale.exchange.bybit_client import BybitClient
-    from polyscale.exchange.bybit_errors import BadRequestError
+    from polyscale.exchange.errors import BadRequestError
     from polyscale.ingest.fetch import fetch_bars, fetch_funding
 
     fetched, failed = [], []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from polyscale.cli.bars_commands import Label
 from polyscale.cli.options import STORE, Category, JsonOption, StoreOption, VenueOption
 from polyscale.ingest.spans import read_instant_ms
 from polyscale.market.errors import ConfigError
+from polyscale.market.instant import shown, time_of
 
 if TYPE_CHECKING:
     from polyscale.replay.exchange import ReplayExchange
@@ -149,22 +149,22 @@ def _begin_ms(since_ms: int | None, bars: Bars) -> int:
 def _tell(exchange: ReplayExchange, server: ReplayServer, *, as_json: bool) -> None:
     from polyscale.cli import console
 
-    now = datetime.fromtimestamp(exchange.now_ms / 1_000, UTC)
+    now = time_of(exchange.now_ms)
     if as_json:
         console.print_json({"url": server.url, "ws_url": server.ws_url, "now": now.isoformat()})
         return
     rows = [
-        [str(market), ", ".join(map(str, shelf.timeframes)), _day(shelf.first_ms), _day(shelf.last_ms)]
+        [str(market), ", ".join(map(str, shelf.timeframes)), shown(shelf.first_ms), shown(shelf.last_ms)]
         for market, shelf in exchange.holdings.shelves.items()
     ]
     console.table("held", ["market", "timeframes", "first open", "last close"], rows)
     speed = f"{exchange.settings.speed:g} s of it per second"
     faults = exchange.settings.faults.model_dump(exclude_defaults=True)
-    shown = ", ".join(f"{name} {value:g}" for name, value in faults.items()) or "none"
+    named = ", ".join(f"{name} {value:g}" for name, value in faults.items()) or "none"
     some, shelf = next(iter(exchange.holdings.shelves.items()))
     categories = sorted({market.category for market in exchange.holdings.shelves})
     lines = [
-        f"exchange's time: {now:%Y-%m-%d %H:%M:%S} UTC, {speed}; faults: {shown}",
+        f"exchange's time: {now:%Y-%m-%d %H:%M:%S} UTC, {speed}; faults: {named}",
         f"REST:      {server.url}",
         *(f"WebSocket: {server.ws_url}/v5/public/{category}" for category in categories),
         "",
@@ -178,7 +178,3 @@ def _tell(exchange: ReplayExchange, server: ReplayServer, *, as_json: bool) -> N
         "Ctrl-C ends it.",
     ]
     console.out.print("\n".join(lines), highlight=False, markup=False)
-
-
-def _day(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1_000, UTC):%Y-%m-%d %H:%M}"

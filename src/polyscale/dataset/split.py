@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from polyscale.dataset.panel import Panel
 from polyscale.dataset.settings import SplitSettings
 from polyscale.market.errors import HistoryError
+from polyscale.market.instant import ms_of, shown
 
 Bools = NDArray[np.bool_]
 
@@ -77,20 +78,16 @@ def check_parts(panels: list[Panel], splits: list[Split], ends: Boundaries) -> N
             found = {p.symbol: _span(p) for p in panels}
             raise HistoryError(
                 f"the {name} part needs at least 1 origin with labels, found 0; parts end at "
-                f"{_text(ends.train_end)}, {_text(ends.validate_end)}, {_text(ends.test_end)}; "
+                f"{shown(ends.train_end)}, {shown(ends.validate_end)}, {shown(ends.test_end)}; "
                 f"forecasts can be made in {found}; import more bars or change split"
             )
 
 
 def _span(panel: Panel) -> str:
     times = panel.time_ms[panel.usable]
-    return f"{_text(int(times[0]))} .. {_text(int(times[-1]))}"
-
-
-def _text(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M")
+    return f"{shown(int(times[0]))} .. {shown(int(times[-1]))}"
 
 
 def _end_of(day: date) -> int:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-    return int(midnight.timestamp() * 1_000)
+    return ms_of(midnight)

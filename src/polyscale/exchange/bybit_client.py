@@ -21,7 +21,6 @@ import httpx2
 import polars as pl
 
 from polyscale.exchange.bybit_candle import CATEGORIES, Kline, interval_of
-from polyscale.exchange.bybit_errors import WireError
 from polyscale.exchange.bybit_http import BybitHttp, BybitSettings
 from polyscale.exchange.bybit_wire import (
     Candles,
@@ -33,6 +32,7 @@ from polyscale.exchange.bybit_wire import (
     parse_mark_klines,
     parse_server_time,
 )
+from polyscale.exchange.errors import WireError
 from polyscale.exchange.source import Page, Window, windows_of
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market, check_bars, check_funding
 from polyscale.market.errors import ConfigError

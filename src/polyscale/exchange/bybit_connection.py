@@ -22,7 +22,8 @@ from aiolimiter import AsyncLimiter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from polyscale.exchange.bybit_errors import (
+from polyscale.exchange.bybit_stream_wire import Ack, CandlePush, parse_message
+from polyscale.exchange.errors import (
     BadRequestError,
     BusyError,
     ExchangeError,
@@ -30,7 +31,6 @@ from polyscale.exchange.bybit_errors import (
     error_of_status,
     shorten,
 )
-from polyscale.exchange.bybit_stream_wire import Ack, CandlePush, parse_message
 from polyscale.exchange.stream_settings import StreamCounts, StreamSettings
 from polyscale.exchange.wire_fields import refused
 

@@ -17,7 +17,7 @@ import stamina
 from aiolimiter import AsyncLimiter
 from pydantic import Field
 
-from polyscale.exchange.bybit_errors import (
+from polyscale.exchange.errors import (
     BannedError,
     BusyError,
     GarbledError,

@@ -21,8 +21,8 @@ from polyscale.exchange.bar_sequence import BarSequence, Event
 from polyscale.exchange.bybit_candle import Kline
 from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.bybit_connection import backoff_s
-from polyscale.exchange.bybit_errors import BusyError, WireError
 from polyscale.exchange.bybit_stream_wire import CandlePush
+from polyscale.exchange.errors import BusyError, WireError
 from polyscale.exchange.server_clock import ServerClock
 from polyscale.exchange.source import windows_of
 from polyscale.exchange.stream_settings import StreamCounts, StreamSettings

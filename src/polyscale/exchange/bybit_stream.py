@@ -25,9 +25,9 @@ from polyscale.exchange.bar_sequence import BarSequence, ClosedBar, Event, Hole,
 from polyscale.exchange.bybit_candle import CATEGORIES, interval_of
 from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient
 from polyscale.exchange.bybit_connection import BybitConnection, backoff_s, in_connections, leaf_of
-from polyscale.exchange.bybit_errors import BusyError, WireError
 from polyscale.exchange.bybit_series import BybitSeries
 from polyscale.exchange.bybit_stream_wire import CandlePush, topic_of
+from polyscale.exchange.errors import BusyError, WireError
 from polyscale.exchange.server_clock import ServerClock
 from polyscale.exchange.stream_settings import StreamCounts, StreamSettings
 from polyscale.exchange.wire_fields import refused

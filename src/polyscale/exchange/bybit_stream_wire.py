@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from polyscale.exchange.bybit_candle import Kline, read_candle, timeframe_of
-from polyscale.exchange.bybit_errors import shorten
+from polyscale.exchange.errors import shorten
 from polyscale.exchange.wire_fields import (
     check_time_ms,
     field_of,

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from polyscale.exchange.bybit_candle import Kline, read_candle
-from polyscale.exchange.bybit_errors import WireError, error_of_code
+from polyscale.exchange.errors import WireError, error_of_code
 from polyscale.exchange.wire_fields import (
     check_time_ms,
     field_of,

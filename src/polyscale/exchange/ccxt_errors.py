@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from polyscale.exchange.bybit_errors import (
+from polyscale.exchange.errors import (
     BadRequestError,
     BannedError,
     BusyError,

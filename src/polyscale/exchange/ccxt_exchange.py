@@ -16,8 +16,8 @@ from typing import Any, Final
 import stamina
 from pydantic import Field
 
-from polyscale.exchange.bybit_errors import BusyError, GarbledError, shorten
 from polyscale.exchange.ccxt_errors import error_of_ccxt
+from polyscale.exchange.errors import BusyError, GarbledError, shorten
 from polyscale.market.errors import ConfigError
 from polyscale.market.settings import Settings
 from polyscale.market.timeframe import Timeframe

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from polyscale.exchange.bybit_errors import BadRequestError
+from polyscale.exchange.errors import BadRequestError
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
 

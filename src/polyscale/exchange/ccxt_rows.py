@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from polyscale.exchange.bybit_candle import Kline
-from polyscale.exchange.bybit_errors import WireError
 from polyscale.exchange.bybit_wire import Candles, Rejected
+from polyscale.exchange.errors import WireError
 from polyscale.exchange.source import Window
 from polyscale.exchange.wire_fields import check_time_ms, refused, shown
 from polyscale.market.timeframe import Timeframe

@@ -12,7 +12,7 @@ import re
 import reprlib
 from typing import Any, Final
 
-from polyscale.exchange.bybit_errors import GarbledError, WireError, shorten
+from polyscale.exchange.errors import GarbledError, WireError, shorten
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 _WHOLE: Final = re.compile(r"[0-9]{1,20}")

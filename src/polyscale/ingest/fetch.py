@@ -13,18 +13,19 @@ import logging
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import polars as pl
 
 from polyscale.exchange.bybit_client import BybitClient
-from polyscale.exchange.bybit_errors import BadRequestError
+from polyscale.exchange.errors import BadRequestError
 from polyscale.exchange.source import Page, Source, Window, windows_of
 from polyscale.ingest.absence import absent_runs, around, merged, windows_with_absent
 from polyscale.ingest.plan import plan_windows
 from polyscale.market.bars import BAR_SCHEMA, Market
 from polyscale.market.errors import ConfigError, StoreError
+from polyscale.market.instant import time_of
 from polyscale.market.timeframe import DAY_MS, Timeframe
 from polyscale.store.gaps import GapKind
 from polyscale.store.layout import ABSENT, QUARANTINE
@@ -158,9 +159,9 @@ class _Job:
         if len(times) and asked["first_close_time"][0] > times[0]:
             return 0
         listed_ms = await self._first_start_ms()
-        first, last = missing["first_close_time"][0], _time(listed_ms)
+        first, last = missing["first_close_time"][0], time_of(listed_ms)
         if listed_ms < self.asked_ms and first <= last:
-            row = (first, last, _time(self.asked_ms), GapKind.PRE_LISTING.value)
+            row = (first, last, time_of(self.asked_ms), GapKind.PRE_LISTING.value)
             run = pl.DataFrame([row], ABSENT.values, orient="row")
             await asyncio.to_thread(write_absent, self.store, self.market, self.timeframe, run)
         return listed_ms
@@ -219,7 +220,9 @@ class _Job:
 
 def _rejected(pages: list[Page], seen_ms: int) -> pl.DataFrame:
     rows = [
-        (_time(row.start_ms), _time(seen_ms), row.reason, row.raw) for page in pages for row in page.rejected
+        (time_of(row.start_ms), time_of(seen_ms), row.reason, row.raw)
+        for page in pages
+        for row in page.rejected
     ]
     return pl.DataFrame(rows, QUARANTINE.values, orient="row")
 
@@ -229,11 +232,7 @@ def _closes(timeframe: Timeframe, start_ms: int, end_ms: int) -> tuple[datetime,
     first_ms, last_ms = timeframe.ceil_ms(start_ms) + timeframe.ms, timeframe.floor_ms(end_ms)
     if first_ms > last_ms:
         raise ConfigError(
-            f"the span must hold a closed bar of {timeframe}, got {_time(start_ms)} to {_time(end_ms)} "
+            f"the span must hold a closed bar of {timeframe}, got {time_of(start_ms)} to {time_of(end_ms)} "
             f"(the exchange's time at most); ask for more"
         )
-    return _time(first_ms), _time(last_ms)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1_000, UTC)
+    return time_of(first_ms), time_of(last_ms)

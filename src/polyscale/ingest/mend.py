@@ -6,11 +6,10 @@ missing.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from polyscale.exchange.source import Source
 from polyscale.ingest.fetch import fetch_bars
 from polyscale.market.bars import Market
+from polyscale.market.instant import ms_of
 from polyscale.market.timeframe import Timeframe
 from polyscale.store.layout import BARS
 from polyscale.store.store import Store
@@ -39,7 +38,7 @@ async def mend(source: Source, store: Store, damages: list[Damage]) -> dict[Dama
     for damage in damages:
         if damage.table == BARS.name:
             market, timeframe = _series(damage)
-            first_ms, last_ms = _ms(damage.first) - timeframe.ms, _ms(damage.last)
+            first_ms, last_ms = ms_of(damage.first) - timeframe.ms, ms_of(damage.last)
             report = await fetch_bars(source, store, market, timeframe, first_ms, last_ms, recheck=True)
             missing[damage] = int(report.gaps["missing_bars"].sum())
     return missing
@@ -48,7 +47,3 @@ async def mend(source: Source, store: Store, damages: list[Damage]) -> dict[Dama
 def _series(damage: Damage) -> tuple[Market, Timeframe]:
     names, timeframe = damage.series.split(" ")
     return Market(*names.split("/")), Timeframe.parse(timeframe)
-
-
-def _ms(instant: datetime) -> int:
-    return round(instant.timestamp() * 1_000)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from polyscale.market.errors import ConfigError
+from polyscale.market.instant import ms_of, shown
 from polyscale.market.timeframe import Timeframe
 
 _DAY_MS = 86_400_000
@@ -31,8 +32,8 @@ class Span:
             start_ms = max(timeframe.floor_ms(end_ms) - days_ms, 0)  # a day of hours is 24 whole ones
         if start_ms >= end_ms:
             raise ConfigError(
-                f"the span must end after it begins, got {_shown(start_ms)} to {_shown(end_ms)} (now is "
-                f"{_shown(now_ms)} by the exchange's clock); correct --since or --until"
+                f"the span must end after it begins, got {shown(start_ms)} to {shown(end_ms)} (now is "
+                f"{shown(now_ms)} by the exchange's clock); correct --since or --until"
             )
         return start_ms, end_ms
 
@@ -47,8 +48,4 @@ def read_instant_ms(text: str | None) -> int | None:
         raise ConfigError(
             f"a date must be written as 2025-01-31 or 2025-01-31T12:00, got {text!r}; correct it"
         ) from error
-    return round((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() * 1_000)
-
-
-def _shown(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M")
+    return ms_of(instant if instant.tzinfo else instant.replace(tzinfo=UTC))

@@ -15,6 +15,7 @@ from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient, venue_of
 from polyscale.ingest.fetch import FetchReport, fetch_bars
 from polyscale.ingest.spans import Span, read_instant_ms
 from polyscale.market.bars import Market
+from polyscale.market.instant import ms_of, time_of
 from polyscale.market.timeframe import Timeframe
 from polyscale.store.store import Store
 
@@ -70,8 +71,7 @@ def fetch(
             return await fetch_bars(client, held, market, parsed, *ends_ms)
 
     report = _run(bring())
-    before_first = report.first_close.timestamp() * 1_000 - parsed.ms
-    start = datetime.fromtimestamp(before_first / 1_000, report.first_close.tzinfo)
+    start = time_of(ms_of(report.first_close) - parsed.ms)
     return held.read_bars(market, parsed, start=start, end=report.last_close)
 
 
