@@ -23,7 +23,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from polyscale.market.errors import NotStoredError, StoreError
 from polyscale.store.changes import Changes, changes_between
-from polyscale.store.layout import CONFIGURATION, STORED_TIME, Layout, Partition
+from polyscale.store.layout import CONFIGURATION, Layout, Partition
 from polyscale.store.object_store import Options, delta_options, failure, polars_options
 from polyscale.store.seal import SEAL, seal_of
 
@@ -140,7 +140,7 @@ class PartitionedTable:
 
         def write() -> None:
             with self._failures_named():
-                write_deltalake(self._opened(), self._stored(partition, rows), mode="append")
+                write_deltalake(self._opened(), self.layout.as_stored(rows, partition), mode="append")
 
         self._retrying([partition], write)
 
@@ -226,7 +226,7 @@ class PartitionedTable:
         within = f"t.{key} > '{after.isoformat()}' AND t.{key} <= '{until.isoformat()}'"
         same = " AND ".join(f"s.{name} = t.{name}" for name in (*self.layout.partitions, key))
         merger = table.merge(
-            pl.concat([self._stored(partition, each) for partition, each in rows.items()]),
+            pl.concat([self.layout.as_stored(each, partition) for partition, each in rows.items()]),
             predicate=f"({where}) AND {within} AND {same}",
             source_alias="s",
             target_alias="t",
@@ -247,15 +247,6 @@ class PartitionedTable:
             storage_options=self._options(),
         )
         return DeltaTable(self.uri, storage_options=self._options())
-
-    def _stored(self, partition: Partition, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows as they lie in the table: sealed, with their partition, in Delta's types."""
-        times = [name for name, kind in self.layout.values.items() if kind.is_temporal()]
-        return rows.with_columns(
-            seal_of(rows.select(list(self.layout.values)), str(partition)),
-            pl.col(times).cast(STORED_TIME),
-            *(pl.lit(value).alias(name) for name, value in partition.values),
-        )
 
     def _unsealed(self, rows: pl.DataFrame, partition: Partition) -> pl.DataFrame:
         values = rows.select(list(self.layout.values))

@@ -16,7 +16,7 @@ from deltalake.schema import PrimitiveType
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TIME, Market
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe
-from polyscale.store.seal import SEAL
+from polyscale.store.seal import SEAL, seal_of
 
 STORED_TIME: Final = pl.Datetime("us", "UTC")
 _KINDS: Final = {TIME: "timestamp", pl.Float64(): "double", pl.String(): "string", pl.Int64(): "long"}
@@ -55,6 +55,15 @@ class Layout:
         ]
         names = [Field(name, PrimitiveType("string"), nullable=False) for name in self.partitions]
         return Schema([*fields, *names])
+
+    def as_stored(self, rows: pl.DataFrame, partition: Partition) -> pl.DataFrame:
+        """The rows as they lie in the table: sealed, with their partition, in Delta's types."""
+        times = [name for name, kind in self.values.items() if kind.is_temporal()]
+        return rows.with_columns(
+            seal_of(rows.select(list(self.values)), str(partition)),
+            pl.col(times).cast(STORED_TIME),
+            *(pl.lit(value).alias(name) for name, value in partition.values),
+        )
 
 
 @dataclass(frozen=True)
