@@ -149,9 +149,15 @@ def show_bars(
     if not rows:
         console.out.print(f"{store} holds no bars; add some with: polyscale fetch BTCUSDT")
         return
-    console.table(
-        f"bars in {store}", list(rows[0]), [[_cell(value) for value in row.values()] for row in rows]
-    )
+    columns = ["bars", "rows", "first close", "last close", "missing"]
+    cells = [
+        [
+            f"{row['venue']}/{row['category']}/{row['symbol']} {row['timeframe']}",
+            *(_cell(row[name]) for name in ("rows", "first_close_time", "last_close_time", "missing_bars")),
+        ]
+        for row in rows
+    ]
+    console.table(f"bars in {store}", columns, cells)
 
 
 def _show_gaps(store: Store, symbol: str, *, as_json: bool) -> None:
@@ -177,7 +183,11 @@ def _show_gaps(store: Store, symbol: str, *, as_json: bool) -> None:
             console.out.print(f"{name}: no gaps", highlight=False)
             continue
         title = f"{name}: {len(rows)} gaps"
-        console.table(title, list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+        console.table(
+            title,
+            [key.replace("_", " ") for key in rows[0]],
+            [[_cell(value) for value in row.values()] for row in rows],
+        )
 
 
 def _plain(value: object) -> object:

@@ -30,7 +30,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A table; the first column is text, the others are numbers."""
     shown = Table(title=title, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
-        shown.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+        shown.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         shown.add_row(*map(Text, row))  # plain: brackets in a cell are no markup
     Console(width=None if out.is_terminal else _PLAIN_WIDTH).print(shown)

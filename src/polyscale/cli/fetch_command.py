@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from polyscale.store.store import Store, WriteResult
 
 _DAYS = 30.0
+_RARE = ("revised", "new funding")  # columns that are left out where they say nothing
 _EXAMPLES = (
     "Examples: polyscale fetch BTCUSDT ETHUSDT --timeframe 1m --days 30; "
     "polyscale fetch BTCUSDT --timeframe 1h --since 2020-03-25 --funding; "
@@ -150,8 +151,8 @@ def _tell(fetched: list[_Fetched], failed: list[str], *, as_json: bool) -> None:
         return
     if fetched:
         rows = [_cells(_row(each)) for each in fetched]
-        columns = ["bars", "from", "to", "stored", "new", "revised", "missing", "quarantined", "funding"]
-        console.table("fetched", columns, rows)
+        columns = [name for name in rows[0] if name not in _RARE or any(row[name] != "0" for row in rows)]
+        console.table("fetched", columns, [[row[name] for name in columns] for row in rows])
     for error in failed:
         console.err.print(f"error: {error}", markup=False, highlight=False)
 
@@ -179,14 +180,15 @@ def _sum(name: str) -> Any:
     return pl.col(name).sum()
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[str, Any]) -> dict[str, str]:
     missing = ", ".join(f"{count:,} {kind}" for kind, count in row["missing"].items())
-    funding = row["new_funding"]
-    return [
-        row["series"],
-        *(row[name][:16].replace("T", " ") for name in ("first_close", "last_close")),
-        *(f"{row[name]:,}" for name in ("stored", "new", "revised")),
-        missing or "none",
-        f"{row['quarantined']:,}",
-        "-" if funding is None else f"{funding:,} new",
-    ]
+    begin, end = (row[name][:16].replace("T", " ") for name in ("first_close", "last_close"))
+    return {
+        "bars": row["series"],
+        "from": begin,
+        "to": end,
+        **{name: f"{row[name]:,}" for name in ("stored", "new", "revised")},
+        "missing": missing or "none",
+        "quarantined": f"{row['quarantined']:,}",
+        "new funding": f"{row['new_funding'] or 0:,}",
+    }

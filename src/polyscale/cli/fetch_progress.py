@@ -41,7 +41,10 @@ class FetchProgress:
         self.stop()
 
     def stop(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bars as they stand, but for those of series for which there was nothing to do."""
+        for task in self._bar.tasks:
+            if task.total is None:
+                self._bar.remove_task(task.id)
         self._bar.stop()
 
     def begin(self, series: str) -> Callable[[int, int], None]:

@@ -1,7 +1,7 @@
 """A stream of closed bars into the store: many series, one commit every few seconds.
 
-In: events of `BybitStream`. Out: the bars in the store, revised ones with what they were before, holes in
-the ledger.
+In: events of `BybitStream`. Out: the bars in the store, revised ones with what they were before. A hole is
+left to the next fetch, which asks again and finds out why.
 """
 
 from __future__ import annotations
