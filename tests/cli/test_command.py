@@ -13,7 +13,7 @@ import pytest
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
 from polyscale.store.store import Store
-from polyscale.store.upkeep import pins, vacuum
+from polyscale.store.upkeep import pins, replace_file, vacuum, verify
 from tests.pipeline.small import small
 
 COMMAND = [sys.executable, "-m", "polyscale"]
@@ -106,6 +106,20 @@ def test_what_a_run_read_stays_readable_past_revisions_and_a_vacuum(folder, tmp_
     for more in (1, 2):
         store.write_bars(market, timeframe, bars.with_columns(volume=pl.col("volume") + more))
     assert vacuum(store, retention_hours=0) == 1  # the file between the pinned version and the newest
+    assert polyscale(*words, folder=tmp_path / "user").stdout == before
+
+
+def test_run_is_traded_again_on_bars_that_were_brought_back(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "user")
+    store = Store(tmp_path / "user" / "store")
+    words = ("backtest", min(pins(store)), "--json")
+    before = polyscale(*words, folder=tmp_path / "user").stdout
+    [(market, timeframe)] = store.series()
+    bars = store.read_bars(market, timeframe)
+    next((tmp_path / "user" / "store" / "bars").rglob("*.parquet")).unlink()
+    polyscale(*words, folder=tmp_path / "user", check=1)
+    [damage] = verify(store)
+    replace_file(store, damage, bars)
     assert polyscale(*words, folder=tmp_path / "user").stdout == before
 
 

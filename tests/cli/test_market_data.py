@@ -9,7 +9,11 @@ import sys
 import polars as pl
 import pytest
 
+from polyscale.cli.stream_command import _catch_up
+from polyscale.exchange.bybit_client import BybitClient
+from polyscale.replay.server import ReplayServer
 from polyscale.store.store import Store
+from tests.leap import run
 from tests.replay.market import BTC, DAY_MS, FIRST_MS, M1, bars_of, exchange_of, rates_of
 from tests.replay.running import running
 
@@ -93,8 +97,8 @@ def test_damaged_bars_are_shown_and_fetched_again(tmp_path, server):
     told = polyscale("bars", "--verify", "--refetch", folder=tmp_path, url=server.url, status=1).stderr
     assert "give the venue" in told  # bars of an address without a name mend nothing
     words = ("bars", "--verify", "--refetch", "--venue")
-    told = polyscale(*words, "replayed", folder=tmp_path, url=server.url, status=1).stderr
-    assert "only bars of replayed can be fetched again from there" in told
+    told = polyscale(*words, "replayed", folder=tmp_path, url=server.url, status=1).stdout
+    assert "left where it is: replayed has no bars of bybit" in told
     polyscale(*words, "bybit", folder=tmp_path, url=server.url)
     assert "every row is as it was written" in polyscale("bars", "--verify", folder=tmp_path).stdout
     assert "no gaps" in polyscale("bars", "--gaps", "BTCUSDT", folder=tmp_path).stdout
@@ -106,6 +110,20 @@ def test_compact_leaves_one_file(tmp_path, server):
         polyscale(*words, folder=tmp_path, url=server.url)
     told = json.loads(polyscale("compact", "--vacuum", "--json", folder=tmp_path).stdout)
     assert told == {"files_before": {"bybit/linear/BTCUSDT 1m": 2}, "deleted": 0}
+
+
+@pytest.mark.parametrize("pause_days", [0, 3, 10])
+def test_stream_begins_with_what_closed_since_the_newest_stored_bar(tmp_path, pause_days):
+    store, now_ms = Store(tmp_path), FIRST_MS + (1 + pause_days) * DAY_MS + 5_000
+    store.write_bars(BTC, M1, bars_of(12).head(1_440))
+
+    async def begin():
+        exchange = exchange_of(now_ms, bars={(BTC, M1): bars_of(12)})
+        async with ReplayServer(exchange) as server, BybitClient(server.url) as client:
+            await _catch_up(client, store, [(BTC, M1)])
+
+    run(begin())
+    assert store.read_bars(BTC, M1).equals(bars_of(12).head(1_440 * (1 + pause_days)))
 
 
 def test_stream_keeps_the_store_current_until_ctrl_c(tmp_path):

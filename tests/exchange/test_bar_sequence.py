@@ -189,3 +189,21 @@ def test_bars_and_holes_together_cover_every_time_once(absent, steps):
         else:
             covered.append((event.kline.start_ms, False))
     assert covered == [(at(i), i in absent) for i in range(N)]
+
+
+def test_bar_that_was_denied_and_then_pushed_is_no_part_of_a_hole():
+    state = sequence()
+    events = []
+    for now_s in (0.0, 20.0, 29.0):
+        events += state.backfilled([], window(0, 1), now_s)
+    events += state.push(bar(1))
+    events += state.backfilled([], window(0, 0), 40.0)
+    assert events == [Hole(BTC, M1, at(0), at(0)), ClosedBar(BTC, M1, bar(1))]
+
+
+def test_bar_that_is_held_is_no_part_of_a_hole_though_rest_denies_it():
+    state = sequence()
+    events = state.push(bar(1))
+    for now_s in (0.0, 20.0, 40.0):
+        events += state.backfilled([], window(0, 1), now_s)
+    assert events == [Hole(BTC, M1, at(0), at(0)), ClosedBar(BTC, M1, bar(1))]

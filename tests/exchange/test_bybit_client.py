@@ -130,27 +130,9 @@ def test_first_day_is_found_by_daily_candles():
             return await client.first_day_ms(BTC, FIRST_MS + 1, until_ms)
 
     assert run(ask(FIRST_MS + 3_000 * day_ms)) == first_ms
-    assert asked == [("D", 1_000)] * 3  # the last one makes sure of the days before
+    assert asked == [("D", 1_000)] * 2
     assert run(ask(FIRST_MS + 1_500 * day_ms)) is None
     assert run(ask(FIRST_MS + 1_500 * day_ms + 1)) == first_ms
-
-
-def test_first_day_is_found_although_an_answer_was_empty_by_a_fault():
-    day_ms = 86_400_000
-    faults = [ok(kline_answer())]
-
-    def exchange(request):
-        if faults:
-            return faults.pop()
-        params = request.url.params
-        days = range(int(params["start"]), int(params["end"]) + 1, day_ms)
-        return ok(kline_answer(*[candle(at) for at in days if at >= FIRST_MS + 5 * day_ms][::-1]))
-
-    async def ask():
-        async with client_of(exchange) as client:
-            return await client.first_day_ms(BTC, FIRST_MS, FIRST_MS + 3_000 * day_ms)
-
-    assert run(ask()) == FIRST_MS + 5 * day_ms
 
 
 def test_bar_that_had_not_closed_when_the_exchange_answered_is_no_part_of_the_page():
@@ -165,6 +147,30 @@ def test_bar_that_had_not_closed_when_the_exchange_answered_is_no_part_of_the_pa
 
         [got] = run(ask())
         assert (got.bars.height, got.window.num_bars(M1)) == (num_bars, num_bars)
+
+
+def test_forming_row_that_breaks_a_rule_is_no_rejected_bar():
+    bad = [*candle(FIRST_MS + MINUTE_MS)[:2], "0.5", *candle(FIRST_MS)[3:]]
+    page = ok(kline_answer(candle(FIRST_MS), bad, time_ms=FIRST_MS + 2 * MINUTE_MS - 1))
+
+    async def ask():
+        async with FakeBybit(LATER_MS, faults=[page] * 2).client() as client:
+            window = Window(FIRST_MS, FIRST_MS + MINUTE_MS)
+            return [page async for page in client.pages(BTC, M1, [window])]
+
+    [got] = run(ask())
+    assert (got.bars.height, got.rejected) == (1, [])
+
+
+def test_answer_given_before_its_window_is_a_page_of_nothing():
+    page = ok(kline_answer(time_ms=FIRST_MS - 10 * MINUTE_MS))
+
+    async def ask():
+        async with FakeBybit(LATER_MS, faults=[page]).client() as client:
+            return [page async for page in client.pages(BTC, M1, [Window(FIRST_MS, FIRST_MS)])]
+
+    [got] = run(ask())
+    assert (got.bars.height, got.window.num_bars(M1)) == (0, 0)
 
 
 def test_inverse_frame_has_volume_in_base_coin():
@@ -226,6 +232,17 @@ def test_funding_is_paged_back_through_a_change_of_its_interval():
     frame = fetch_funding(funding_exchange(times_ms), times_ms[3], times_ms[-1])
     assert frame.schema == FUNDING_SCHEMA
     assert frame["time"].dt.epoch("ms").to_list() == times_ms[3:-1]
+
+
+def test_funding_goes_on_past_an_answer_that_is_empty_by_a_fault():
+    times_ms = [FIRST_MS + hour * 3_600_000 for hour in range(0, 4_000, 8)]
+    sound, num_asked = funding_exchange(times_ms), []
+
+    def exchange(request):
+        num_asked.append(1)
+        return ok(funding_answer()) if len(num_asked) == 2 else sound(request)
+
+    assert fetch_funding(exchange, times_ms[0], times_ms[-1] + 1).height == 500
 
 
 def test_funding_without_payments_is_empty():

@@ -113,3 +113,10 @@ def test_lag_and_lead_move_by_rows():
     np.testing.assert_array_equal(lead(values, 1), [1, 2, 3, np.nan])
     assert np.isnan(lead(values, 9)).all()
     assert np.isnan(lag(values, 9)).all()
+
+
+def test_shift_beyond_the_rows_is_nothing():
+    values = np.arange(3.0)
+    assert np.isnan(lag(values, 5)).all()
+    assert np.isnan(lead(values, 5)).all()
+    assert lag(values, 1)[1:].tolist() == [0.0, 1.0]

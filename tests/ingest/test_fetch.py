@@ -63,7 +63,7 @@ def test_fetched_bars_are_the_source_to_the_bit_and_a_second_fetch_asks_for_none
     report, num_requests = fetch(store, {BTC: bars})
     assert (report.inserted, report.stored, missing(report)) == (5_760, 5_760, {})
     assert store.read_bars(BTC, M1).equals(bars)
-    assert num_requests == 14  # six pages, and eight to find the first bar
+    assert num_requests == 16  # six pages, and ten to find the first bar
     again, num_requests = fetch(store, {BTC: bars})
     assert (again.inserted, again.updated, again.stored, num_requests) == (0, 0, 5_760, 0)
 
@@ -233,6 +233,7 @@ def test_row_that_breaks_a_rule_each_time_is_quarantined_with_what_came(store):
     assert report.quarantined == 1
     assert missing(report) == {"quarantined": 1}
     [row] = read_quarantine(store, BTC, M1).to_dicts()
+    assert row["seen_time"].timestamp() * 1_000 >= LATE_MS
     assert "prices must be > 0 with low <= open, close <= high" in row["reason"]
     assert store.read_bars(BTC, M1).height == 499
 
@@ -290,6 +291,16 @@ def test_stop_of_a_person_keeps_what_came(store):
 
     run(ask())
     assert store.read_bars(BTC, M1).equals(bars_of(20).head(8_000))
+
+
+def test_batch_is_stored_though_the_reference_market_fails(store, monkeypatch):
+    async def banned(self, pages):
+        raise BannedError("got HTTP 403")
+
+    monkeypatch.setattr("polyscale.ingest.fetch._Job._reference", banned)
+    with pytest.raises(BannedError):
+        fetch(store, {BTC: bars_of(4), ETH: without(bars_of(4), (100, 119))}, market=ETH)
+    assert store.read_bars(ETH, M1).height == 5_740
 
 
 def test_funding_is_fetched_and_kept(store):

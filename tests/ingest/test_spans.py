@@ -24,6 +24,8 @@ def test_end_is_never_later_than_now():
         (Span(5, None, 3.0, 30.0), "either --days or --since must be given"),
         (Span(NOW_MS, None, None, 30.0), "must end after it begins"),
         (Span(9, 8, None, 30.0), "must end after it begins"),
+        (Span(None, None, 0.0, 30.0), "days must be > 0"),
+        (Span(None, None, float("nan"), 30.0), "days must be > 0"),
     ],
 )
 def test_span_that_makes_no_sense_is_refused(span, rule):

@@ -7,7 +7,7 @@ import shutil
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, TableFeatures, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from polyscale.market.errors import StoreError
@@ -145,6 +145,13 @@ def test_table_of_another_program_is_refused(tmp_path):
     write_deltalake(tmp_path / "bars", pl.DataFrame({"a": [1]}))
     with pytest.raises(StoreError, match="must be a table of bars"):
         Store(tmp_path).read_bars(BTC, M1)
+
+
+def test_table_that_needs_a_newer_reader_is_refused(store, tmp_path):
+    table = DeltaTable(tmp_path / "bars")
+    table.alter.add_feature(TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
+    with pytest.raises(StoreError, match="for readers of version 1, got"):
+        store.read_bars(BTC, M1)
 
 
 def test_rows_doubled_by_another_program_are_refused(store, tmp_path):

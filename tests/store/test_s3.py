@@ -15,7 +15,7 @@ from polyscale.market.errors import ConfigError, NotStoredError, StoreError
 from polyscale.store.gaps import GapKind
 from polyscale.store.ledger import gaps, read_revisions, write_absent
 from polyscale.store.store import Store, WriteResult
-from polyscale.store.upkeep import compact, pin, pins, set_aside, vacuum, verify
+from polyscale.store.upkeep import compact, pin, pins, replace_file, vacuum, verify
 from tests.store.s3_server import BUCKET, s3_server
 from tests.store.series import BTC, ETH, M1, M5, make_bars, make_funding, minute
 
@@ -90,7 +90,7 @@ def test_compaction_and_vacuum_keep_what_is_pinned(store):
     assert verify(store) == []
 
 
-def test_file_that_is_gone_is_found_and_not_set_aside_here(server, store, root):
+def test_file_that_is_gone_is_found_and_not_replace_file_here(server, store, root):
     store.write_bars(BTC, M1, make_bars([1, 2, 3]))
     [path] = [path for path in keys(server, root) if path.endswith(".parquet")]
     server.ask("DELETE", path)
@@ -98,7 +98,7 @@ def test_file_that_is_gone_is_found_and_not_set_aside_here(server, store, root):
     assert (damage.num_rows, damage.first) == (3, minute(1))
     assert "NoSuchKey" in damage.reason
     with pytest.raises(StoreError, match="must lie on this machine to be set aside, got s3://"):
-        set_aside(store, [damage])
+        replace_file(store, damage)
 
 
 def test_object_that_is_damaged_is_told_to_be_restored(server, store, root):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -70,9 +71,7 @@ async def _of_exchange(store: Store, url: str | None) -> RunConfig | None:
     except ExchangeError:
         console.err.print(f"{address} does not answer: no network, or not from here.", highlight=False)
         return None
-    venue = KNOWN_VENUES.get(
-        address.rstrip("/"), "replayed"
-    )  # bars of an address of one's own are kept apart
+    venue = KNOWN_VENUES.get(address.rstrip("/"), _name_of(address))
     market, timeframe = Market(venue, "linear", _SYMBOL), config.data.base
     console.err.print(f"The market of this demo is {market}, {_DAYS} days from {address}.", highlight=False)
     with FetchProgress() as progress:
@@ -81,6 +80,11 @@ async def _of_exchange(store: Store, url: str | None) -> RunConfig | None:
             await fetch_bars(client, store, market, timeframe, now_ms - _DAYS * 86_400_000, now_ms, step)
     settings = MarketSettings(venue=venue, symbols=(_SYMBOL,))
     return config.model_copy(update={"name": "demo-btc", "market": settings})
+
+
+def _name_of(address: str) -> str:
+    """A venue for an address of one's own, whose bars are never mixed with another's."""
+    return "at-" + re.sub(r"[^a-z0-9.]+", "-", address.rsplit("://", maxsplit=1)[-1].lower()).strip("-")
 
 
 def _preset() -> RunConfig:

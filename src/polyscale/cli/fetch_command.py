@@ -117,9 +117,9 @@ def fetch(
 async def _fetch_all(
     store: Store, wanted: _Wanted, progress: FetchProgress
 ) -> tuple[list[_Fetched], list[str]]:
-    """One market after the other; a wrong symbol does not stop the others, all else does."""
+    """One market after the other; a wrong symbol does not stop the others, what else goes wrong does."""
     from polyscale.exchange.bybit_client import BybitClient
-    from polyscale.exchange.errors import BadRequestError
+    from polyscale.exchange.errors import BadRequestError, ExchangeError
     from polyscale.ingest.fetch import fetch_bars, fetch_funding
 
     fetched, failed = [], []
@@ -138,6 +138,9 @@ async def _fetch_all(
                     rates = await fetch_funding(source, store, market, *ends_ms)
             except BadRequestError as error:
                 failed.append(str(error))
+            except ExchangeError as error:  # the next market would meet it too
+                failed.append(str(error))
+                break
             else:
                 fetched.append(_Fetched(bars, rates))
     return fetched, failed

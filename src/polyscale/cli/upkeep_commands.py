@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polyscale.cli.options import STORE, JsonOption, StoreOption
-from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:
     from polyscale.store.store import Store
@@ -67,11 +66,10 @@ def verify_store(store: Store, url: str | None, venue: str | None, *, refetch: b
     num_series = len(store.series())
     with FetchProgress("files") as progress:
         damages = verify(store, progress.begin("checked"))
-    missing: dict[Damage, int] = {}
+    outcome: dict[Damage, tuple[int, str]] = {}
     if refetch and damages:
-        _refuse_other_venues(damages, kept_as)
-        missing = asyncio.run(_mend(store, damages, address, kept_as))
-    rows = [_row(damage, missing.get(damage)) for damage in damages]
+        outcome = asyncio.run(_mend(store, damages, address, kept_as))
+    rows = [_row(damage, *outcome.get(damage, (damage.num_rows, ""))) for damage in damages]
     if as_json:
         console.print_json({"series": num_series, "damaged": rows})
     elif not damages:
@@ -96,28 +94,13 @@ def _show_damages(store: Store, rows: list[dict[str, Any]], *, refetch: bool) ->
     columns = list(rows[0])[:6]
     console.table(f"damaged in {store.root}", columns, [[str(row[name]) for name in columns] for row in rows])
     for row in rows:
-        console.out.print(f"{row['file']}: {row['reason']}", highlight=False, markup=False)
+        told = "; ".join(text for text in (row["reason"], row["mending"]) if text)
+        console.out.print(f"{row['file']}: {told}", highlight=False, markup=False)
     if not refetch:
         console.out.print("add --refetch to set these files aside and fetch their bars again")
 
 
-def _refuse_other_venues(damages: list[Damage], venue: str) -> None:
-    """Bars of one exchange are never mended with those of another."""
-    others = sorted(
-        {
-            damage.series
-            for damage in damages
-            if damage.table == "bars" and not damage.series.startswith(f"{venue}/")
-        }
-    )
-    if others:
-        raise ConfigError(
-            f"only bars of {venue} can be fetched again from there, got damaged ones of {', '.join(others)}; "
-            f"give the --url and --venue of their exchange, or import them into a new store"
-        )
-
-
-async def _mend(store: Store, damages: list[Damage], url: str, venue: str) -> dict[Damage, int]:
+async def _mend(store: Store, damages: list[Damage], url: str, venue: str) -> dict[Damage, tuple[int, str]]:
     from polyscale.exchange.bybit_client import BybitClient
     from polyscale.ingest.mend import mend
 
@@ -125,14 +108,15 @@ async def _mend(store: Store, damages: list[Damage], url: str, venue: str) -> di
         return await mend(client, store, damages)
 
 
-def _row(damage: Damage, missing: int | None) -> dict[str, Any]:
+def _row(damage: Damage, num_missing: int, why: str) -> dict[str, Any]:
     return {
         "table": damage.table,
         "series": damage.series,
         "from": f"{damage.first:%Y-%m-%d %H:%M}",
         "to": f"{damage.last:%Y-%m-%d %H:%M}",
         "rows": damage.num_rows,
-        "missing now": damage.num_rows if missing is None else missing,
+        "missing now": num_missing,
         "reason": damage.reason,
+        "mending": why,
         "file": damage.path,
     }

@@ -120,7 +120,7 @@ class BybitClient:
         """Yield a page per window, in the order of the windows, while the next ones are on their way.
 
         At most ``concurrency`` pages are on their way or waiting to be taken. Close the generator
-        (`aclosing`) if you leave it early. Every bar that is asked for must have closed by the server's time.
+        (`aclosing`) if you leave it early. What had not closed when the exchange answered is cut off.
         """
         return self._pages(_KLINES, market, timeframe, windows)
 
@@ -131,18 +131,8 @@ class BybitClient:
         for window in windows_of(_DAILY, first_ms, -(-until_ms // DAY_MS) * DAY_MS, self.page_bars):
             candles = await self._candles(_KLINES, market, _DAILY, window)
             if candles.starts_ms:
-                return await self._earliest_day_ms(market, min(candles.starts_ms), first_ms)
+                return min(candles.starts_ms)
         return None
-
-    async def _earliest_day_ms(self, market: Market, day_ms: int, since_ms: int) -> int:
-        """Ask for the days before once more: an answer that was empty by a fault is no listing."""
-        while day_ms > since_ms:
-            window = Window(max(since_ms, day_ms - self.page_bars * DAY_MS), day_ms - DAY_MS)
-            earlier = (await self._candles(_KLINES, market, _DAILY, window)).starts_ms
-            if not earlier:
-                break
-            day_ms = min(earlier)
-        return day_ms
 
     def references(self, market: Market) -> list[Market]:
         """Markets whose bars tell whether the exchange was working, best first."""
@@ -162,8 +152,8 @@ class BybitClient:
         rates: list[FundingRate] = []
         last_ms = end_ms - 1
         while last_ms >= start_ms:
-            page = await self._funding_page(market, last_ms)
-            if not page:
+            page = await self._funding_page(market, last_ms) or await self._funding_page(market, last_ms)
+            if not page:  # twice: one answer may be empty by a fault
                 break
             rates = [rate for rate in page if rate.time_ms >= start_ms] + rates
             last_ms = page[0].time_ms - 1

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Final, Self
 
 from polyscale.exchange.bybit_client import to_bars
-from polyscale.exchange.bybit_wire import Candles
+from polyscale.exchange.bybit_wire import Candles, Rejected
 from polyscale.exchange.ccxt_exchange import CcxtExchange, CcxtSettings
 from polyscale.exchange.ccxt_markets import (
     CcxtMarket,
@@ -31,6 +31,7 @@ from polyscale.exchange.source import Page, Window, windows_of
 from polyscale.exchange.wire_fields import check_time_ms, refused
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
+from polyscale.market.instant import time_of
 from polyscale.market.timeframe import DAY_MS, Timeframe
 
 _DAILY: Final = Timeframe(1_440)
@@ -129,6 +130,8 @@ class CcxtSource:
             candles = await self._candles(found, timeframe, window, unit)
             if candles.rejected:  # that may be a fault of the way
                 candles = await self._candles(found, timeframe, window, unit)
+            if candles.rejected and not candles.rows:
+                self._refuse_other_grid(market, timeframe, candles.rejected)
             yield Page(window, to_bars(candles.rows, timeframe), candles.rejected)
 
     async def first_day_ms(self, market: Market, since_ms: int, until_ms: int) -> int | None:
@@ -145,6 +148,14 @@ class CcxtSource:
             if rows:
                 return min(row[0] for row in rows) // DAY_MS * DAY_MS
         return None
+
+    def _refuse_other_grid(self, market: Market, timeframe: Timeframe, rejected: list[Rejected]) -> None:
+        """Candles that begin at other times than ours are none of this timeframe: no bar is absent for it."""
+        if all(row.start_ms != timeframe.floor_ms(row.start_ms) for row in rejected):
+            raise ConfigError(
+                f"{market}: bars of {timeframe} must begin on the grid in UTC, got starts such as "
+                f"{time_of(rejected[0].start_ms)}; fetch a finer timeframe and resample it"
+            )
 
     def references(self, market: Market) -> list[Market]:
         """None: an empty page of a main market may lie before what the exchange still gives."""

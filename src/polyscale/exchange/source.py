@@ -23,7 +23,7 @@ class Window(NamedTuple):
 
     def num_bars(self, timeframe: Timeframe) -> int:
         """How many bars it holds, 0 for one that ends before it begins."""
-        return (self.last_ms - self.first_ms) // timeframe.ms + 1
+        return max((self.last_ms - self.first_ms) // timeframe.ms + 1, 0)
 
 
 class RejectedBar(Protocol):
@@ -45,7 +45,7 @@ class RejectedBar(Protocol):
 class Page(NamedTuple):
     """All that a source has of a window."""
 
-    window: Window  # the part of the asked one that had closed by the exchange's clock; may be empty
+    window: Window  # the asked one, cut to what had closed where the answer tells its time; may be empty
     bars: pl.DataFrame  # in BAR_SCHEMA, ascending
     rejected: Sequence[RejectedBar]
 

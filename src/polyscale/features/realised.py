@@ -53,7 +53,7 @@ def _trailing_sum(values: Floats, bars: int) -> Floats:
 def lag(values: Floats, bars: int) -> Floats:
     """The value ``bars`` rows earlier, NaN at the beginning."""
     moved = np.full_like(values, np.nan)
-    moved[bars:] = values[: len(values) - bars]
+    moved[bars:] = values[: max(len(values) - bars, 0)]
     return moved
 
 

@@ -171,6 +171,8 @@ class _Job:
         day_ms = await self.source.first_day_ms(self.market, HISTORY_MS, self.asked_ms)
         if day_ms is None:
             return self.asked_ms  # it has no candle at all: nothing to ask for, and nothing is noted
+        earlier_ms = await self.source.first_day_ms(self.market, HISTORY_MS, day_ms)
+        day_ms = day_ms if earlier_ms is None else earlier_ms  # an answer may have been empty by a fault
         first_ms, end_ms = self.timeframe.floor_ms(day_ms), day_ms + DAY_MS
         windows = list(windows_of(self.timeframe, first_ms, end_ms, self.source.page_bars))
         answers = [await self._pages(self.market, windows) for _ in range(2)]  # one may be empty by a fault
@@ -185,6 +187,7 @@ class _Job:
         self.inserted += written.inserted
         self.updated += written.updated
         self.rejected_ms |= {row.start_ms for page in pages for row in page.rejected}
+        self.rejected_ms -= {close_ms - self.timeframe.ms for close_ms in bars["close_time"].dt.epoch("ms")}
         rejected = _rejected(pages, self.asked_ms)
         await asyncio.to_thread(write_quarantine, self.store, self.market, self.timeframe, rejected)
 

@@ -26,7 +26,10 @@ class Span:
         if self.days is not None and self.since_ms is not None:
             raise ConfigError("either --days or --since must be given, got both; leave one out")
         end_ms = now_ms if self.until_ms is None else min(self.until_ms, now_ms)
-        days_ms = round((self.days or self.default_days) * _DAY_MS)
+        days = self.default_days if self.days is None else self.days
+        if not 0 < days < 100_000:
+            raise ConfigError(f"days must be > 0 and < 100,000, got {days}; correct it")
+        days_ms = round(days * _DAY_MS)
         start_ms = self.since_ms
         if start_ms is None:
             start_ms = max(timeframe.floor_ms(end_ms) - days_ms, 0)  # a day of hours is 24 whole ones

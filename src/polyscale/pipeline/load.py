@@ -12,7 +12,7 @@ import polars as pl
 
 from polyscale.config.run_config import Funding, RunConfig
 from polyscale.market.bars import TIME, Market, check_bars
-from polyscale.market.errors import ConfigError, NotStoredError, RunError
+from polyscale.market.errors import ConfigError, NotStoredError, RunError, StoreError
 from polyscale.market.simulate import simulate_bars
 from polyscale.market.timeframe import Timeframe
 from polyscale.runs.folder import RunFolder
@@ -123,7 +123,12 @@ def same_bars(folder: RunFolder, config: RunConfig, store: Store) -> list[Symbol
     version = data_version(folder)
     if version is None and config.market.simulation is None:
         raise RunError(f"{folder.path}: was made from bars handed in by a program; run that program again")
-    symbols = load_symbols(config, store, version)
+    try:
+        symbols = load_symbols(config, store, version)
+    except (
+        StoreError
+    ):  # a file of that version was damaged; what was fetched again may be the same to the bit
+        symbols = load_symbols(config, store)
     check_same(folder, symbols)
     return symbols
 

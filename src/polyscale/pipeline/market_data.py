@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from contextlib import closing
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ def fetch(
     timeframe: str,
     *,
     days: float | None = None,
-    since: str | datetime | None = None,
-    until: str | datetime | None = None,
+    since: str | date | datetime | None = None,
+    until: str | date | datetime | None = None,
     category: str = "linear",
     url: str = BYBIT_URL,
     venue: str | None = None,
@@ -75,8 +76,8 @@ def fetch(
     return held.read_bars(market, parsed, start=start, end=report.last_close)
 
 
-def _instant_ms(instant: str | datetime | None) -> int | None:
-    return read_instant_ms(instant.isoformat() if isinstance(instant, datetime) else instant)
+def _instant_ms(instant: str | date | datetime | None) -> int | None:
+    return read_instant_ms(instant.isoformat() if isinstance(instant, date) else instant)
 
 
 def _run(work: Coroutine[Any, Any, FetchReport]) -> FetchReport:
@@ -85,5 +86,12 @@ def _run(work: Coroutine[Any, Any, FetchReport]) -> FetchReport:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    with closing(loop), ThreadPoolExecutor(1) as pool:
+        done = pool.submit(loop.run_until_complete, task)
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            loop.call_soon_threadsafe(task.cancel)  # else the thread would fetch on to the end
+            raise

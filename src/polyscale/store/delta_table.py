@@ -119,6 +119,16 @@ class PartitionedTable:
             rows = self._scan([f"{self.uri}/{file.path}"], [*self.layout.values, SEAL])
         return self._unsealed(rows, partition)
 
+    def sound_rows(self, path: str, partition: Partition) -> pl.DataFrame:
+        """What is as it was written in a damaged file; nothing if it cannot be read."""
+        try:
+            with self._failures_named():
+                rows = self._scan([f"{self.uri}/{path}"], [*self.layout.values, SEAL])
+        except StoreError:
+            return self.layout.values.to_frame()
+        values = rows.select(list(self.layout.values))
+        return values.filter(seal_of(values, str(partition)) == rows[SEAL]).unique(keep="first")
+
     def upsert(
         self,
         rows: Mapping[Partition, pl.DataFrame],
@@ -325,7 +335,7 @@ class PartitionedTable:
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
-        """Say which table failed; a conflict of writers goes through to `upsert`."""
+        """Say which table failed; a conflict of writers goes through to `_retrying`."""
         try:
             yield
         except CommitFailedError:

@@ -42,7 +42,7 @@ def delta_options(root: str, given: Mapping[str, str] | None) -> Options | None:
         return dict(given) if given else None
     options = dict(given or {})
     for name, value in options.items():
-        if name.lower() in _SAFE and value.lower() != _SAFE[name.lower()]:
+        if name.lower() in _SAFE and str(value).lower() != _SAFE[name.lower()]:
             raise ConfigError(
                 f"storage_options must leave {name} at {_SAFE[name.lower()]}, got {value!r}: one of two "
                 f"writers would lose what it wrote; leave the option out"

@@ -37,12 +37,17 @@ class Damage(NamedTuple):
     """A file that does not hold what was written."""
 
     table: str
-    series: str
+    partition: Partition
     path: str
     num_rows: int
     first: datetime  # times of its rows, as the table's log has them
     last: datetime
     reason: str
+
+    @property
+    def series(self) -> str:
+        """Whose rows they are, as people write it."""
+        return str(self.partition)
 
 
 def pin(store: Store, run: str, version: DataVersion) -> None:
@@ -68,8 +73,14 @@ def pins(store: Store) -> dict[str, list[DataVersion]]:
 
 
 def compact(store: Store, market: Market, timeframe: Timeframe, above: int = 1) -> int:
-    """Rewrite the bars of a series as few sorted files if there are more than ``above``; how many."""
-    return store.table(BARS).compact(bars_partition(market, timeframe), above)
+    """Rewrite a series, and what is noted of it, as few sorted files where there are more than ``above``.
+
+    Returns the number of files of bars that there were.
+    """
+    partition = bars_partition(market, timeframe)
+    for layout in (ABSENT, QUARANTINE, REVISIONS):
+        store.table(layout).compact(partition, above)
+    return store.table(BARS).compact(partition, above)
 
 
 def vacuum(store: Store, retention_hours: int = RETENTION_HOURS) -> int:
@@ -86,7 +97,7 @@ def vacuum(store: Store, retention_hours: int = RETENTION_HOURS) -> int:
 
 
 def verify(store: Store, progress: Callable[[int, int], None] = lambda done, of: None) -> list[Damage]:
-    """Read every file of every table again: each row's seal, the number of rows, the contract of bars.
+    """Read every file that a table has now: each row's seal, the number of rows, the contract of bars.
 
     Parameters
     ----------
@@ -104,7 +115,7 @@ def verify(store: Store, progress: Callable[[int, int], None] = lambda done, of:
         reason = _fault_of(table, partition, file)
         if reason:
             facts = (file.path, file.num_rows, file.first, file.last)
-            damages.append(Damage(table.layout.name, str(partition), *facts, reason))
+            damages.append(Damage(table.layout.name, partition, *facts, reason))
         progress(number, len(files))
     return damages
 
@@ -130,22 +141,40 @@ def _fault_of(table: PartitionedTable, partition: Partition, file: DataFile) -> 
     return ""
 
 
-def set_aside(store: Store, damages: list[Damage]) -> None:
-    """Move damaged files out of their tables: their rows are missing then, and can be brought again.
+def replace_file(store: Store, damage: Damage, rows: pl.DataFrame | None = None) -> int:
+    """Move a damaged file out of its table, and write back what is sound of it and what was brought again.
 
-    The files are kept under ``damaged/`` in the store's folder.
+    The file is kept under ``damaged/`` in the store's folder.
+
+    Parameters
+    ----------
+    rows
+        In the table's columns; absent where nothing was brought. They go before the file's own.
+
+    Returns
+    -------
+    int
+        How many rows are back.
 
     Raises
     ------
     StoreError
         If the store lies in an object store, where this cannot be done.
     """
-    if not store.table(BARS).is_local:
+    table = next(store.table(layout) for layout in TABLES if layout.name == damage.table)
+    if not table.is_local:
         raise StoreError(
             f"damaged files must lie on this machine to be set aside, got {store.root}; remove them there, "
             f"then fetch into a new store"
         )
-    for layout in TABLES:
-        paths = [damage.path for damage in damages if damage.table == layout.name]
-        if paths:
-            store.table(layout).set_aside(paths, Path(store.root) / "damaged" / layout.name)
+    layout, partition = table.layout, damage.partition
+    sound = table.sound_rows(damage.path, partition)
+    table.set_aside([damage.path], Path(store.root) / "damaged" / layout.name)
+    brought = layout.values.to_frame() if rows is None else rows
+    back = pl.concat([brought, sound.join(brought, on=layout.time, how="anti")]).sort(layout.time)
+    if back.is_empty():
+        return 0
+    if layout.is_unique:
+        return table.upsert({partition: back})[partition].num_inserted
+    table.append(partition, back)
+    return back.height
