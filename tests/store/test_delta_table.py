@@ -13,8 +13,9 @@ from deltalake.exceptions import CommitFailedError
 from polyscale.market.errors import StoreError
 from polyscale.store import delta_table
 from polyscale.store.delta_table import PartitionedTable
+from polyscale.store.layout import BARS, bars_partition
 from polyscale.store.store import Store, WriteResult
-from tests.store.series import BTC, ETH, M1, make_bars
+from tests.store.series import BTC, ETH, M1, make_bars, minute
 
 TEN = make_bars(range(1, 11))
 
@@ -79,6 +80,34 @@ def test_endless_conflict_is_a_store_error(store, monkeypatch):
     monkeypatch.setattr(delta_table, "_FIRST_PAUSE_S", 0.0)
     with pytest.raises(StoreError, match=r"BTCUSDT 1m must be written .* within 6 attempts, got a conflict"):
         store.write_bars(BTC, M1, make_bars([11]))
+
+
+def acts_on(store):
+    """What a writer may do on a snapshot that others have left behind."""
+    table, series = store.table(BARS), bars_partition(BTC, M1)
+    return {
+        "compact": lambda: table.compact(series, 1),
+        "insert": lambda: table.upsert({series: make_bars([31])}),
+        "revise": lambda: table.upsert({series: make_bars([5], price=101.0)}),
+    }
+
+
+@pytest.mark.parametrize("first", ["compact", "insert", "revise"])
+@pytest.mark.parametrize("second", ["compact", "insert", "revise"])
+def test_whatever_two_writers_do_at_once_leaves_every_bar_once(store, monkeypatch, first, second):
+    for begin in (11, 21):
+        store.write_bars(BTC, M1, make_bars(range(begin, begin + 10)))
+    opened, stale = PartitionedTable.open, [store.table(BARS).open()]
+    acts = acts_on(store)
+    acts[first]()
+    with monkeypatch.context() as context:
+        context.setattr(
+            PartitionedTable, "open", lambda self, v=None: stale.pop() if stale else opened(self, v)
+        )
+        acts[second]()
+    bars = store.read_bars(BTC, M1)
+    assert bars["close_time"].to_list() == [minute(i) for i in range(1, 31 + ("insert" in (first, second)))]
+    assert bars["close"][4] == (101.0 if "revise" in (first, second) else 100.0)
 
 
 def write_blocks(root, price, barrier):

@@ -30,7 +30,7 @@ from polyscale.store.seal import SEAL, seal_of
 _T = TypeVar("_T")
 _NUM_ATTEMPTS: Final = 6
 _FIRST_PAUSE_S: Final = 0.05  # doubled at each attempt: 1.6 s in all
-# row groups are read in parallel; the default of compaction, zstd, takes twice as long to read
+# row groups are read in parallel
 _COMPACTED: Final = WriterProperties(compression="SNAPPY", max_row_group_size=65_536)
 _READER_VERSION: Final = 1  # above it lie deletion vectors and column mapping, which polars would not see
 
@@ -155,16 +155,24 @@ class PartitionedTable:
         self._retrying([partition], write)
 
     def compact(self, partition: Partition, above: int) -> int:
-        """Rewrite a series as few files sorted by time, if it has more than so many; how many it had."""
+        """Rewrite a series as few files sorted by time, if it has more than so many; how many it had.
+
+        As an overwrite and not as deltalake's optimize: of two of those at once both succeed, and every row
+        stands there twice. An overwrite conflicts with whatever touched its files, and with new rows.
+        """
 
         def rewrite() -> int:
             table = self.open()
             num_files = len(self.files(table, partition)) if table else 0
             if table is not None and num_files > above:
+                rows = self.layout.as_stored(self.read(table, partition), partition)
                 with self._failures_named():
-                    filters = [(name, "=", value) for name, value in partition.values]
-                    table.optimize.z_order(
-                        [self.layout.time], partition_filters=filters, writer_properties=_COMPACTED
+                    write_deltalake(
+                        table,
+                        rows,
+                        mode="overwrite",
+                        predicate=partition.where(),
+                        writer_properties=_COMPACTED,
                     )
             return num_files
 

@@ -72,9 +72,10 @@ class Partition:
 
     values: tuple[tuple[str, str], ...]
 
-    def where(self, alias: str) -> str:
+    def where(self, alias: str = "") -> str:
         """As a condition of SQL."""
-        return " AND ".join(f"{alias}.{name} = '{value}'" for name, value in self.values)
+        prefix = f"{alias}." if alias else ""
+        return " AND ".join(f"{prefix}{name} = '{value}'" for name, value in self.values)
 
     def __str__(self) -> str:
         names = [value for _, value in self.values]
