@@ -8,6 +8,7 @@ is checked whenever whole rows are read.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -215,7 +216,7 @@ class PartitionedTable:
                         f"{_NUM_ATTEMPTS} attempts, got a conflict with another writer in each "
                         f"({_first_line(error)}); try again later"
                     ) from error
-            time.sleep(pause_s)
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # so that two losers do not meet again
             pause_s *= 2
         raise AssertionError("the last attempt returns or raises")
 
