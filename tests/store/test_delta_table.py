@@ -14,6 +14,7 @@ from polyscale.market.errors import StoreError
 from polyscale.store import delta_table
 from polyscale.store.delta_table import PartitionedTable
 from polyscale.store.layout import BARS, bars_partition
+from polyscale.store.ledger import read_revisions
 from polyscale.store.store import Store, WriteResult
 from tests.store.series import BTC, ETH, M1, make_bars, minute
 
@@ -70,6 +71,29 @@ def test_race_for_the_first_write_of_all_keeps_every_bar_once(tmp_path, other_wr
     store = Store(tmp_path)
     assert store.write_bars(BTC, M1, make_bars(range(6, 16))) == WriteResult(5, 0, 5)
     assert store.read_bars(BTC, M1).equals(make_bars(range(1, 16)))
+
+
+def test_race_for_the_first_write_of_all_keeps_what_the_loser_overwrites(tmp_path, other_writer_first):
+    other_writer_first.append(make_bars(range(1, 11)))
+    store = Store(tmp_path)
+    assert store.write_bars(BTC, M1, make_bars(range(1, 11), price=101.0)) == WriteResult(0, 10, 0)
+    assert read_revisions(store, BTC, M1)["close"].to_list() == [100.0] * 10
+
+
+def test_table_that_another_writer_makes_meanwhile_is_compared_with(tmp_path, monkeypatch):
+    create = PartitionedTable._create
+
+    def late(self):
+        with monkeypatch.context() as context:
+            context.setattr(PartitionedTable, "_create", create)
+            Store(tmp_path).write_bars(BTC, M1, make_bars(range(1, 11)))
+        return create(self)
+
+    monkeypatch.setattr(PartitionedTable, "_create", late)
+    store = Store(tmp_path)
+    assert store.write_bars(BTC, M1, make_bars(range(1, 11), price=101.0)) == WriteResult(0, 10, 0)
+    monkeypatch.undo()
+    assert read_revisions(store, BTC, M1)["close"].to_list() == [100.0] * 10
 
 
 def test_endless_conflict_is_a_store_error(store, monkeypatch):

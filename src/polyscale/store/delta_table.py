@@ -223,18 +223,16 @@ class PartitionedTable:
     def _upsert_once(
         self, rows: Mapping[Partition, pl.DataFrame], before: Callable[[Mapping[Partition, Changes]], None]
     ) -> dict[Partition, Changes]:
-        table = self.open()
+        table = self._opened()  # made first: what is compared is the snapshot on which is merged
         changes = {}
         for partition, incoming in rows.items():
-            stored = self.layout.values.to_frame()
-            if table is not None:
-                stored = self.read(table, partition, *_span(incoming[self.layout.time]))
+            stored = self.read(table, partition, *_span(incoming[self.layout.time]))
             changes[partition] = changes_between(stored, incoming, self.layout)
         changed = {partition: each.rows for partition, each in changes.items() if not each.rows.is_empty()}
         if changed:
             before(changes)
             with self._failures_named():
-                self._merge(table or self._opened(), changed)
+                self._merge(table, changed)
         return changes
 
     def _merge(self, table: DeltaTable, rows: Mapping[Partition, pl.DataFrame]) -> None:
@@ -257,15 +255,16 @@ class PartitionedTable:
         return self.open() or self._create()
 
     def _create(self) -> DeltaTable:
-        DeltaTable.create(
-            self.uri,
-            schema=self.layout.schema(),
-            partition_by=list(self.layout.partitions),
-            mode="ignore",
-            configuration=CONFIGURATION,
-            storage_options=self._options(),
-        )
-        return DeltaTable(self.uri, storage_options=self._options())
+        with self._failures_named():
+            DeltaTable.create(
+                self.uri,
+                schema=self.layout.schema(),
+                partition_by=list(self.layout.partitions),
+                mode="ignore",
+                configuration=CONFIGURATION,
+                storage_options=self._options(),
+            )
+            return DeltaTable(self.uri, storage_options=self._options())
 
     def _unsealed(self, rows: pl.DataFrame, partition: Partition) -> pl.DataFrame:
         values = rows.select(list(self.layout.values))
