@@ -1,6 +1,6 @@
 """What a scale is: a timeframe, where its rows come from, and how many of them the network sees.
 
-Beside it, how a series is taken apart into bands: by a wavelet filter.
+Beside it, how a series is taken apart into bands: by a wavelet filter, or by variational modes.
 """
 
 from __future__ import annotations
@@ -44,3 +44,24 @@ class WaveletSettings(Settings):
                 f"wavelet must be a discrete filter of PyWavelets, got {name!r}; near it: {', '.join(near)}"
             )
         return name
+
+
+class VmdSettings(Settings):
+    """Variational modes of each trailing window, see `polyscale.scales.vmd`."""
+
+    window: int = Field(256, ge=8, description="bars; of an odd number the oldest is left out")
+    modes: int = Field(4, ge=1, le=32)
+    alpha: float = Field(2_000.0, gt=0, description="how narrow a mode is; bandwidth goes with 1/sqrt(alpha)")
+    tau: float = Field(
+        0.0,
+        ge=0,
+        lt=4,
+        description="step of the dual ascent: 0 leaves noise out of the modes, 4 never settles",
+    )
+    dc: bool = Field(False, description="hold the first mode at frequency 0")
+    init: Literal["uniform", "zero", "random"] = Field("uniform", description="where frequencies start")
+    seed: int = Field(0, ge=0, description="of the random start, the same one for every window")
+    tol: float = Field(1e-7, gt=0, le=1, description="mean squared change, in sd^2, at which to stop")
+    max_iterations: int = Field(
+        500, ge=2, description="iterates, the start being the first: one update fewer, as vmdpy counts"
+    )
