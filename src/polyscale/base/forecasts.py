@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from polyscale.base.regressors import base_regressors, har_regressors
 from polyscale.base.rolling import Loss, rolling_forecast
 from polyscale.base.settings import BaseSettings
-from polyscale.features.realised import squared_returns, trailing_mean
+from polyscale.features.realised import squared_returns
+from polyscale.features.windows import trailing_mean
 from polyscale.market.timeframe import Timeframe
 from polyscale.targets.targets import Targets, log_close
 
