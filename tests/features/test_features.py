@@ -1,5 +1,7 @@
 """Every feature of the catalogue: warm-up, units, gaps, extremes; and some against an outside definition."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -232,3 +234,9 @@ def test_a_formula_that_changed_is_known_by_its_values():
     assert changed(then, probe(set_of, M15)) == []
     assert changed(then, probe(FeatureSet((CATALOGUE["rsi_simple"], other)), M15)) == ["volatility_5"]
     assert changed({}, then) == ["rsi_simple", "volatility_5"]
+
+
+def test_the_page_of_the_documentation_is_that_of_the_catalogue():
+    from polyscale.cli.features_command import catalogue_rows, page
+
+    assert (Path(__file__).parents[2] / "docs" / "features.md").read_text() == page(catalogue_rows()) + "\n"

@@ -40,6 +40,7 @@ def rolling_forecast(
     horizons: Sequence[Timeframe],
     settings: BaseSettings,
     loss: Loss,
+    since_ms: int | None = None,
 ) -> Floats:
     """Forecast log mean variance at every row; known when: each row at its own time.
 
@@ -51,6 +52,8 @@ def rolling_forecast(
         [T, H] labels, NaN where unknown; a label of row t and horizon h is used from t + h on.
     time_ms
         [T] close times, rising.
+    since_ms
+        Rows of earlier days are left NaN, and nothing is fitted for them; absent for all rows.
 
     Returns
     -------
@@ -61,7 +64,8 @@ def rolling_forecast(
     warm = np.isfinite(regressors).all(axis=1)
     fitted = warm & ((time_ms // MINUTE_MS) % settings.every_minutes == 0)
     forecast = np.full(log_variance.shape, np.nan)
-    for day in range(int(time_ms[0] // DAY_MS), int(time_ms[-1] // DAY_MS) + 1):
+    first_day = max(int(time_ms[0]), since_ms or 0) // DAY_MS
+    for day in range(first_day, int(time_ms[-1] // DAY_MS) + 1):
         midnight = day * DAY_MS
         start, end = np.searchsorted(time_ms, [midnight, midnight + DAY_MS])
         first = np.searchsorted(time_ms, midnight - settings.window_days * DAY_MS, side="right")

@@ -65,6 +65,7 @@ def build_panel(
     settings: DataSettings,
     native: Mapping[Timeframe, pl.DataFrame] | None = None,
     context: Context | None = None,
+    since_ms: int | None = None,
 ) -> Panel:
     """Compute every stage of one symbol, once per bar; known when: each row at its own close.
 
@@ -74,6 +75,8 @@ def build_panel(
         Stored bars by timeframe, for scales with ``native_history``.
     context
         Funding and other symbols' bars, for features that look at them.
+    since_ms
+        No forecast is wanted at earlier origins: they are not usable, and cost nothing. Absent for all.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def build_panel(
     grid = scales[0].bars
     time_ms = grid["close_time"].dt.epoch("ms").to_numpy()
     targets = make_targets(grid, base, settings.horizons)
-    base_log_variance = base_forecast(grid, base, targets, settings.base_forecast)
+    base_log_variance = base_forecast(grid, base, targets, settings.base_forecast, since_ms)
     index, ages = _alignment(scales, time_ms)
     panel = Panel(
         symbol=symbol,

@@ -46,7 +46,7 @@ def changed(then: dict[str, tuple[float, ...]], now: dict[str, tuple[float, ...]
 def _bars(num_rows: int, timeframe: Timeframe, pace: float) -> pl.DataFrame:
     t = np.arange(num_rows + 1) * pace
     close = np.exp(4 + 0.02 * np.sin(t / 31.3) + 0.005 * np.sin(t / 7) + 0.002 * np.sin(t * t * 0.37))
-    opens, closes = close[:-1], close[1:]
+    opens, closes = close[:-1] * (1 + 0.0003 * np.sin(t[1:] * 1.3)), close[1:]
     width = 1 + 0.002 * (1 + np.sin(t[1:] / 3.1) ** 2)
     volume = 10 + 9 * np.sin(t[1:] / 11.7) * np.sin(t[1:] * 0.9)
     return pl.DataFrame(

@@ -16,10 +16,9 @@ from polyscale.dataset.panel import Panel, build_panel, num_origin_inputs
 from polyscale.dataset.scaling import Scaler, fit_scaler
 from polyscale.dataset.settings import DataSettings
 from polyscale.dataset.split import Boundaries, Split, boundaries, check_parts, split
-from polyscale.features.context import Context
 from polyscale.market.errors import HistoryError
 from polyscale.model.settings import NetworkSpec
-from polyscale.pipeline.load import SymbolBars
+from polyscale.pipeline.load import SymbolBars, context_of
 from polyscale.training.batches import Part
 from polyscale.training.model_file import Model, ModelFacts, probes
 from polyscale.training.progress import EpochReport, Progress
@@ -48,8 +47,7 @@ def prepare(config: RunConfig, symbols: list[SymbolBars]) -> Prepared:
 
 def panel_of(item: SymbolBars, symbols: Sequence[SymbolBars], config: RunConfig) -> Panel:
     """Every stage below the network of one symbol; the other symbols are its market."""
-    others = {other.symbol: other.bars for other in symbols if other is not item}
-    return build_panel(item.symbol, item.bars, config.data, item.native, Context(item.funding, others))
+    return build_panel(item.symbol, item.bars, config.data, item.native, context_of(item, symbols))
 
 
 def learn(
