@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from polyscale.base.settings import BaseSettings
 from polyscale.market.timeframe import DAY_MS, MINUTE_MS, Timeframe
@@ -33,6 +34,8 @@ class Loss(Enum):
     HUBER = "huber"
 
 
+# the matrices are small: a second thread of BLAS gains nothing, and on a shared core spins for minutes
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def rolling_forecast(
     regressors: Floats,
     log_variance: Floats,
