@@ -31,8 +31,8 @@ _EARLY_SHARE: Final = 0.05  # of the bars: with fewer a stage may raise
 class Live(NamedTuple):
     """How the newest rows are computed for less than a whole run."""
 
-    newest: Stage | None
-    memory: int | None
+    newest: Stage | None = None
+    memory: int | None = None
 
 
 def wreck_whole(trial: Trial, cut: int, methods: tuple[str, ...]) -> None:
@@ -92,7 +92,12 @@ def _run(
         trial.record.refused(wreck.method, refusal.cause)
         kept = inputs.bars.known_at(wreck.after)
         due = any(present.any() for present in expected.present().values())
-        if wreck.method != PREFIX or not due or kept < _EARLY_SHARE * len(trial.bar_times):
+        if (
+            trial.may_refuse
+            or wreck.method != PREFIX
+            or not due
+            or kept < _EARLY_SHARE * len(trial.bar_times)
+        ):
             return None
         raise DataError(
             f"audit: the stage must run on the {kept:,} bars up to {instant(wreck.after):%Y-%m-%d %H:%M}, "

@@ -87,18 +87,18 @@ def check(
     check_answer(answer, trial)
     check_finite(whole, record)
     look_ahead(trial, Live(newest, memory))
+    if newest is None and memory is None:
+        record.note(LIVE, "is prefix: neither a step nor a memory was given")
     for start in starts_of_bars(trial):
         truncate(trial, start, warm_up)
     return record.audit()
 
 
-def look_ahead(trial: Trial, live: Live, methods: tuple[str, ...] = (PREFIX, *POISONS)) -> None:
+def look_ahead(trial: Trial, live: Live | None = None, methods: tuple[str, ...] = (PREFIX, *POISONS)) -> None:
     """Wreck the future at whole cuts and at newest ones, and follow what moved to its source."""
     for cut in whole_cuts(trial):
         wreck_whole(trial, cut, methods)
     for i, cut in enumerate(newest_cuts(trial)):
-        wreck_newest(trial, cut, POISONS[i % len(POISONS)], live)
-    if live.newest is None and live.memory is None:
-        trial.record.note(LIVE, "is prefix: neither a step nor a memory was given")
+        wreck_newest(trial, cut, POISONS[i % len(POISONS)], live or Live())
     if trial.plan.locate:
         locate(trial)

@@ -109,7 +109,9 @@ class Inputs:
         return replace(self, bars=self.bars.rows(first, len(self.bars.times)))
 
 
-def read_inputs(bars: Frame, sources: Mapping[str, Frame] | None, seed: int) -> Inputs | dict[str, pl.Series]:
+def read_inputs(
+    bars: Frame, sources: Mapping[str, Frame] | None, seed: int, name: str = "bars"
+) -> Inputs | dict[str, pl.Series]:
     """Take the user's frames.
 
     Returns
@@ -123,18 +125,18 @@ def read_inputs(bars: Frame, sources: Mapping[str, Frame] | None, seed: int) -> 
     DataError
         If a frame is none, has no time column, or if there are fewer than two bars.
     """
-    given = [("bars", *to_polars(bars, "bars", _BAR_TIMES))]
-    given += [(name, *to_polars(frame, name, _SOURCE_TIMES)) for name, frame in (sources or {}).items()]
+    given = [(name, *to_polars(bars, name, _BAR_TIMES))]
+    given += [(other, *to_polars(frame, other, _SOURCE_TIMES)) for other, frame in (sources or {}).items()]
     if given[0][1].height < _MIN_BARS:
         raise DataError(
-            f"audit: bars must have >= {_MIN_BARS} rows, got {given[0][1].height}; give more bars"
+            f"audit: {name} must have >= {_MIN_BARS} rows, got {given[0][1].height}; give more bars"
         )
-    wrong = {name: frame[time] for name, frame, time, _ in given if not _rising(frame[time])}
+    wrong = {each: frame[time] for each, frame, time, _ in given if not _rising(frame[time])}
     if wrong:
         return wrong
     first, *others = (
-        Input(name, frame, time, microseconds(frame[time]), form, wreck_all(frame, time, seed))
-        for name, frame, time, form in given
+        Input(each, frame, time, microseconds(frame[time]), form, wreck_all(frame, time, seed))
+        for each, frame, time, form in given
     )
     return Inputs(first, tuple(others))
 

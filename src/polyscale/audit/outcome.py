@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -81,6 +81,7 @@ class Scope:
     rows: int  # compared, over all cuts
     findings: int
     notes: tuple[str, ...] = ()
+    of: str = ""  # what was tested, where an audit speaks of several things
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class Audit:
     def clean(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
+
+    def named(self, of: str) -> Audit:
+        """The same, with a name beside every test, for a table of several audits."""
+        return replace(self, tests=tuple(replace(scope, of=of) for scope in self.tests))
 
     def join(self, *others: Audit) -> Audit:
         """One audit of several, in their order: ``Audit.join(features, fits, split)``."""
@@ -116,17 +121,8 @@ class Audit:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def __str__(self) -> str:
-        tests = [
-            [
-                scope.test,
-                f"{scope.cuts:,}" if scope.cuts else "",
-                f"{scope.rows:,}",
-                f"{scope.findings:,}",
-                "; ".join(scope.notes),
-            ]
-            for scope in self.tests
-        ]
-        parts = [self._headline(), aligned(["test", "cuts", "rows", "findings", "notes"], tests, "<>>><")]
+        heads = ["of", "test", "cuts", "rows", "findings", "notes"]
+        parts = [self._headline(), aligned(heads, [_scope_line(scope) for scope in self.tests], "<<>>><")]
         if self.findings:
             parts.append(
                 aligned(["column", "row", "knew", "ahead", "test", "what moved"], self._lines(), "<<<<<<")
@@ -150,6 +146,11 @@ class Audit:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _scope_line(scope: Scope) -> list[str]:
+    cuts = f"{scope.cuts:,}" if scope.cuts else ""
+    return [scope.of, scope.test, cuts, f"{scope.rows:,}", f"{scope.findings:,}", "; ".join(scope.notes)]
 
 
 def _line(group: list[Finding]) -> list[str]:

@@ -43,6 +43,7 @@ class Trial:
     sizes: Mapping[str, float]  # typical size per column
     plan: Plan
     record: Record
+    may_refuse: bool = False  # fewer rows, too
 
     @cached_property
     def step(self) -> int:
