@@ -1,7 +1,7 @@
 r"""The museum of leaks: fifteen ways in which the future gets into a row, each caught, each with its repair.
 
 for exhibit in polyscale.audit.museum.MUSEUM:
-    print(exhibit.name, exhibit.run(), sep="\\n")
+    print(exhibit.name, exhibit.run(), sep="\n")
 """
 
 from polyscale.audit.museum.exhibit import Exhibit

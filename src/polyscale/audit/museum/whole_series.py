@@ -22,7 +22,7 @@ _LEVELS = 3
 _MODES = 3
 _VMD_BARS = 200
 _VMD_WINDOW = 48
-_FEW = Plan(whole_cuts=1, newest_cuts=6, truncations=1)
+_FEW = Plan(newest_cuts=12)
 _TRAIN_END = datetime(2025, 1, 9, tzinfo=UTC)
 
 
@@ -56,7 +56,8 @@ def _denoised(series: Floats) -> Floats:
 def modes_of_the_whole(bars: pl.DataFrame) -> pl.DataFrame:
     """Variational modes of the series, one column each."""
     modes = _vmd()(np.log(bars["close"].to_numpy()), n_modes=_MODES, alpha=200.0)
-    return bars.select("close_time", *[pl.Series(f"mode_{k}", modes[f"mode_{k}"]) for k in range(_MODES)])
+    rows = bars.select("close_time").tail(len(modes["mode_0"]))  # of an odd number the oldest has none
+    return rows.with_columns(pl.Series(f"mode_{k}", modes[f"mode_{k}"]) for k in range(_MODES))
 
 
 def modes_of_trailing_windows(bars: pl.DataFrame) -> pl.DataFrame:
