@@ -198,7 +198,8 @@ def test_a_stage_that_has_no_rows_yet_may_raise():
             raise ValueError("too few bars")
         return bars.select("close_time", x=pl.when(pl.int_range(pl.len()) >= 600).then("close"))
 
-    assert check(late, BARS).clean
+    cut = (BARS["close_time"][400], BARS["close_time"][1_000])
+    assert check(late, BARS, plan=Plan(whole_cuts=cut)).clean
 
 
 @pytest.mark.parametrize(
@@ -268,9 +269,49 @@ def test_a_leak_is_found_on_pieces_as_on_the_whole():
     assert (leak.source, leak.reach.bars) == ("bars.close", 3)
 
 
+def test_a_stage_that_cannot_do_with_its_memory_is_an_error():
+    def whole(bars):
+        if bars.height < 100:
+            raise ValueError("too few")
+        return bars.select("close_time", x=CLOSE.rolling_mean(20))
+
+    with pytest.raises(DataError, match=r"must run on the 23 bars up to .* raised ValueError: too few"):
+        check(whole, BARS, memory=20)
+
+
+def test_of_two_sources_the_longer_reach_is_told():
+    def stage(bars, funding):
+        coming = funding.rename({"time": "close_time"})
+        rows = bars.select("close_time", x=CLOSE.shift(-200))
+        joined = rows.join_asof(coming, on="close_time", strategy="forward")
+        return joined.select("close_time", x=pl.col("x") + 1e6 * pl.col("funding_rate"))
+
+    cut = Plan(whole_cuts=(BARS["close_time"][1_000],), newest_cuts=0, truncations=0)
+    leak = found(check(stage, BARS, {"funding": FUNDING}, plan=cut), "x")
+    assert (leak.source, leak.reach.bars) == ("bars.close, funding.funding_rate", 200)
+
+
+def test_a_memory_that_is_too_short_hides_no_leak_from_the_search():
+    noon = pl.col("close_time").dt.hour() == 12
+    stage = column(
+        x=CLOSE.rolling_mean(20, min_samples=1) + pl.when(noon).then(CLOSE.shift(-3)).otherwise(0.0)
+    )
+    audit = check(stage, BARS, memory=12, plan=Plan(whole_cuts=0, newest_cuts=80, truncations=0))
+    assert audit.findings[0].test == "bar-by-bar"
+    assert (found(audit, "x").source, found(audit, "x").reach.bars) == ("bars.close", 3)
+
+
+def filled(bars):
+    return bars.upsample("close_time", every="5m").select("close_time", CLOSE.interpolate())
+
+
+def test_an_interpolation_across_a_gap_is_found_on_pieces():
+    plan = Plan(whole_cuts=0, truncations=0)
+    leak = found(check(filled, HOLED, memory=10, plan=plan), "close")
+    assert (leak.test[:6], leak.source) == ("poison", "bars.close")
+
+
 def test_an_interpolation_across_a_gap_is_found():
-    def filled(bars):
-        return bars.upsample("close_time", every="5m").select("close_time", CLOSE.interpolate())
 
     assert check(filled, BARS, plan=Plan(truncations=0)).clean
     assert found(check(filled, HOLED, plan=Plan(truncations=0)), "close").source == "bars.close"

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -56,6 +57,19 @@ def test_training_after_a_test_waits_for_its_labels():
     assert check_purge(split("aaa..ttt...aaaaaa"), embargo=HOUR).clean
 
 
+def test_two_symbols_at_one_time_may_not_be_parted():
+    rows = pl.concat([split("aaa..", 1), split("aat..", 1)])
+    (purge, embargo) = check_purge(rows).findings
+    assert purge.note.startswith("1 of 5 rows of train have labels that end after rows of test")
+    assert embargo.note.startswith("1 of 5 rows of train lie in labels of test")
+
+
+def test_a_long_label_of_the_test_is_waited_for_behind_a_short_one():
+    rows = split("tta").with_columns(label_end=pl.col("time") + pl.Series([5 * HOUR, HOUR / 2, HOUR]))
+    (finding,) = check_purge(rows).findings
+    assert finding.note == "1 of 1 rows of train lie in labels of test, the worst by 3h"
+
+
 def test_validation_after_a_test_is_no_matter_of_embargo():
     assert check_purge(split("aaa..ttt..vvv")).clean
 
@@ -65,9 +79,10 @@ def test_a_gap_of_the_horizon_less_one_row_is_what_it_takes(gap, horizon):
     assert check_purge(split("a" * 8 + "." * gap + "t" * 8, horizon)).clean is (gap >= horizon - 1)
 
 
-@given(st.text("avt.", min_size=4, max_size=30))
-def test_it_agrees_with_a_look_at_every_pair(parts):
-    rows = split(parts)
+@given(st.text("avt.", min_size=4, max_size=30), st.integers(0, 9))
+def test_it_agrees_with_a_look_at_every_pair(parts, seed):
+    hours = np.random.default_rng(seed).integers(1, 7, len(split(parts)))
+    rows = split(parts).with_columns(label_end=pl.col("time") + pl.duration(hours=pl.Series(hours)))
     if "train" not in rows["part"] or rows["part"].n_unique() == 1:
         return
     broken = any(

@@ -39,7 +39,7 @@ def wreck_whole(trial: Trial, cut: int, methods: tuple[str, ...]) -> None:
     """Compare all rows up to a cut under each method."""
     expected = trial.whole.between(_EVER, cut)
     for method in methods:
-        found = _run(trial, Wreck(method, cut), trial.inputs, expected)
+        found = _run(trial, method, Wreck(method, cut), trial.inputs, expected)
         if found is not None:
             _examine(trial, method, expected, found.between(_EVER, cut), cut)
 
@@ -56,18 +56,17 @@ def wreck_newest(trial: Trial, cut: int, poison: str, live: Live) -> None:
         max(known - memory - _NEWEST + 1, 0), min(known + memory, len(trial.bar_times))
     )
     expected = trial.whole.between(after, int(trial.bar_times[known - 1]))
-    found = _run(trial, Wreck(PREFIX, cut), window, expected, live.newest)
-    if found is None:
-        return
-    found = found.between(after, cut)
-    if live.newest is not None:
-        expected = _newest_of(expected, found)
-    _examine(trial, LIVE, expected, found, cut)
-    if live.memory is not None:  # against the same piece of bars, so that only the future differs
-        alone = found if live.newest is None else _run(trial, Wreck(PREFIX, cut), window, expected)
-        poisoned = _run(trial, Wreck(poison, cut), window, expected)
-        if alone is not None and poisoned is not None:
-            _examine(trial, poison, alone.between(after, cut), poisoned.between(after, cut), cut)
+    found = _run(trial, LIVE, Wreck(PREFIX, cut), window, expected, live.newest)
+    if found is not None:
+        found = found.between(after, cut)
+        _examine(trial, LIVE, expected if live.newest is None else _newest_of(expected, found), found, cut)
+    if live.memory is not None:  # against the same piece of bars, so that its future alone differs
+        whole = Wreck(PREFIX, int(window.bars.times[-1]))  # nothing lies after it
+        piece, poisoned = (
+            _run(trial, poison, wreck, window, expected) for wreck in (whole, Wreck(poison, cut))
+        )
+        if piece is not None and poisoned is not None:
+            _examine(trial, poison, piece.between(after, cut), poisoned.between(after, cut), cut)
 
 
 def _newest_of(expected: Rows, found: Rows) -> Rows:
@@ -77,9 +76,9 @@ def _newest_of(expected: Rows, found: Rows) -> Rows:
 
 
 def _run(
-    trial: Trial, wreck: Wreck, inputs: Inputs, expected: Rows, stage: Stage | None = None
+    trial: Trial, test: str, wreck: Wreck, inputs: Inputs, expected: Rows, stage: Stage | None = None
 ) -> Rows | None:
-    """Rows after a wreck, or None where the stage refused it.
+    """Rows after a wreck, or None where the stage refused it; the refusal is noted beside the test.
 
     Raises
     ------
@@ -89,18 +88,14 @@ def _run(
     try:
         return trial.run(wreck, inputs, stage)
     except RefusalError as refusal:
-        trial.record.refused(wreck.method, refusal.cause)
-        kept = inputs.bars.known_at(wreck.after)
+        trial.record.refused(test, refusal.cause)
         due = any(present.any() for present in expected.present().values())
-        if (
-            trial.may_refuse
-            or wreck.method != PREFIX
-            or not due
-            or kept < _EARLY_SHARE * len(trial.bar_times)
-        ):
+        early = trial.inputs.bars.known_at(wreck.after) < _EARLY_SHARE * len(trial.bar_times)
+        if trial.may_refuse or wreck.method != PREFIX or not due or early:
             return None
+        kept, until = inputs.bars.known_at(wreck.after), instant(wreck.after)
         raise DataError(
-            f"audit: the stage must run on the {kept:,} bars up to {instant(wreck.after):%Y-%m-%d %H:%M}, "
+            f"audit: the stage must run on the {kept:,} bars up to {until:%Y-%m-%d %H:%M}, "
             f"where it gives {len(expected.times):,} rows when it sees all bars; it raised "
             f"{type(refusal.cause).__name__}: {refusal.cause}"
         ) from refusal.cause
