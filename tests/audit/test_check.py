@@ -258,6 +258,14 @@ def test_a_step_that_computes_something_else_is_found():
     assert "another one" in leak.note
 
 
+def test_a_stage_that_draws_at_random_is_told_so():
+    rng = np.random.default_rng(1)
+    stage = lambda bars: bars.select("close_time", x=pl.Series(rng.normal(size=bars.height)))  # noqa: E731
+    noisy = found(check(stage, BARS, plan=FEW), "x")
+    assert noisy.source is None
+    assert noisy.note == "the stage gives another value on the same bars: fix its seed"
+
+
 def test_a_memory_that_is_too_short_is_found():
     assert found(check(column(x=CLOSE.rolling_mean(20)), BARS, memory=12), "x").test == "bar-by-bar"
     assert check(column(x=CLOSE.rolling_mean(20)), BARS, memory=20).clean

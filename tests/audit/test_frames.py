@@ -66,6 +66,17 @@ def test_nan_of_pandas_is_missing_and_may_come_and_go_with_null():
     assert check(lambda bars: bars[["close"]].shift(5).astype(object), INDEX).clean
 
 
+def test_a_stage_may_change_its_frame_in_place():
+    def stage(bars):
+        bars["x"] = bars["close"].rolling(5).mean()
+        bars["close"] *= 2
+        return bars[["x", "close"]]
+
+    before = INDEX.copy()
+    assert check(stage, INDEX).clean
+    pd.testing.assert_frame_equal(INDEX, before)
+
+
 def test_what_is_no_frame_of_times_is_refused():
     with pytest.raises(
         DataError, match=r"bars must be a polars or pandas DataFrame with close_time, got dict"

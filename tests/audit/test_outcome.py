@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from polyscale.audit import Audit, Finding, Plan, Reach, Scope, check
-from polyscale.audit.outcome import duration
+from polyscale.audit.outcome import duration, shown_pair
 from tests.audit.market import CLOSE, five_minutes
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -47,6 +47,13 @@ def test_an_audit_is_strict_json():
     assert read["tests"][0]["notes"] == ["a note"]
 
 
+def test_two_values_are_shown_with_the_digits_that_tell_them_apart():
+    assert shown_pair(1.0, 2.0) == ("1", "2")
+    assert shown_pair(0.1234567, 0.1234568) == ("0.1234567", "0.1234568")
+    assert shown_pair(None, "up") == ("null", "up")
+    assert shown_pair(3.0, 3.0) == ("3", "3")
+
+
 def test_a_whole_audit_goes_through_json():
     stage = lambda bars: bars.select("close_time", x=CLOSE.shift(-1), up=CLOSE.shift(-2) > 0)  # noqa: E731
     audit = check(stage, five_minutes(3), plan=Plan(newest_cuts=4))
@@ -69,7 +76,7 @@ def test_findings_of_one_column_share_a_line():
     )
     lines = [line for line in text.splitlines() if line.startswith("x ")]
     assert len(lines) == 1
-    assert "prefix, poison-nan, poison-1e9, poison-permuted" in lines[0]
+    assert "  prefix, poison-nan, -1e9, -permuted  " in lines[0]
 
 
 @pytest.mark.parametrize(

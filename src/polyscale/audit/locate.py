@@ -20,6 +20,7 @@ from polyscale.audit.rows import Rows, compare
 from polyscale.audit.trial import RefusalError, Trial
 
 _END_SHARE: Final = 0.02  # of the rows after the cut: where these still matter, the row looked to the end
+_UNSTEADY: Final = "the stage gives another value on the same bars: fix its seed"
 _NOTHING_MOVED: Final = (
     "the whole stage does not move there: the memory may be too short, or the step another one"
 )
@@ -33,12 +34,15 @@ def locate(trial: Trial) -> None:
         first.setdefault(finding.column, finding)
     search = _Search(trial, list(first.values()))
     for column, finding in list(first.items())[: trial.plan.locate]:
-        found = search.trace(finding)
+        unsteady = search.moves_by_itself(finding)
+        found = None if unsteady else search.trace(finding)
         for other in causal:
             if other.column != column:
                 continue
             if found is not None:
                 trial.record.replace(replace(other, source=found.source, reach=found.reach))
+            elif unsteady:
+                trial.record.replace(replace(other, note=_UNSTEADY))
             elif other.test == LIVE:
                 trial.record.replace(replace(other, note=_NOTHING_MOVED))
 
@@ -55,6 +59,12 @@ class _Search:
         self._trial = trial
         self._findings = findings
         self._moved: dict[Wreck, dict[str, bool] | None] = {}
+
+    def moves_by_itself(self, finding: Finding) -> bool:
+        """Whether the row moves when nothing is wrecked."""
+        return self._moves(
+            finding, Wreck(PREFIX, max(int(each.times[-1]) for each in self._trial.inputs.all))
+        )
 
     def trace(self, finding: Finding) -> _Trace | None:
         """Source and reach, or None if the row does not move again."""

@@ -49,13 +49,14 @@ class Finding:
     def __str__(self) -> str:
         where = f"{self.column} at {shown_time(self.row)}" if self.row else self.column
         if self.test == "warm-up":
-            change = f"{shown_value(self.before)} with them, {shown_value(self.after)} without"
+            before, after = shown_pair(self.before, self.after)
+            change = f"{before} with them, {after} without"
             return f"{where} depends on bars before {shown_time(self.cut)} ({self.test}: {change})"
         if self.test not in _CAUSAL:
             return f"{where}: {self.note} ({self.test})"
         known = f"knows {self.source or f'what comes after {shown_time(self.cut)}'}"
         ahead = "" if self.reach is None else f" {self.reach}{'' if self.reach.to_end else ' ahead'}"
-        change = f"{shown_value(self.before)} became {shown_value(self.after)}"
+        change = " became ".join(shown_pair(self.before, self.after))
         note = f"; {self.note}" if self.note else ""
         return f"{where} {known}{ahead} ({self.test}: {change}{note})"
 
@@ -148,6 +149,13 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def _named_once(tests: list[str]) -> str:
+    """``prefix, poison-nan, -1e9``: what all poisons share is said once."""
+    names = list(dict.fromkeys(tests))
+    poisons = [name for name in names if name.startswith("poison")]
+    return ", ".join(name.removeprefix("poison") if name in poisons[1:] else name for name in names)
+
+
 def _scope_line(scope: Scope) -> list[str]:
     cuts = f"{scope.cuts:,}" if scope.cuts else ""
     return [scope.of, scope.test, cuts, f"{scope.rows:,}", f"{scope.findings:,}", "; ".join(scope.notes)]
@@ -155,26 +163,28 @@ def _scope_line(scope: Scope) -> list[str]:
 
 def _line(group: list[Finding]) -> list[str]:
     first = next((finding for finding in group if finding.reach), group[0])
-    change = "" if first.before is None and first.after is None else _change(first)
+    pair = (first.before, first.after)
+    change = "" if pair == (None, None) else " -> ".join(shown_pair(*pair))
     return [
         first.column,
         shown_time(first.row),
         first.source or "",
         "" if first.reach is None else str(first.reach),
-        ", ".join(dict.fromkeys(finding.test for finding in group)),
+        _named_once([finding.test for finding in group]),
         "; ".join(part for part in (change, first.note) if part),
     ]
 
 
-def _change(finding: Finding) -> str:
-    return f"{shown_value(finding.before)} -> {shown_value(finding.after)}"
-
-
-def shown_value(value: Value) -> str:
-    """A value as people read it."""
-    if value is None:
-        return "null"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def shown_pair(before: Value, after: Value) -> tuple[str, str]:
+    """Two values as people read them, with as many digits as tell them apart."""
+    for digits in (6, 9, 12, 17):
+        first, second = (
+            "null" if value is None else f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+            for value in (before, after)
+        )
+        if first != second:
+            break
+    return first, second
 
 
 def shown_time(instant: datetime | None) -> str:
