@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,9 @@ def modes_of_trailing_windows(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def _vmd() -> Callable[..., Any]:
-    return import_module("polyscale.scales.vmd").vmd_decomposition  # when shown: it compiles
+    from polyscale.scales.vmd import vmd_decomposition  # when shown: it brings a compiler
+
+    return vmd_decomposition
 
 
 def scaler_of_everything(bars: pl.DataFrame) -> dict[str, float]:
