@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from polyscale.audit import check
+from polyscale.audit import Plan, check
 from polyscale.dataset.panel import build_panel, num_origin_inputs
 from polyscale.dataset.scaling import fit_scaler
 from polyscale.dataset.settings import DataSettings, SplitSettings
@@ -48,7 +48,8 @@ def panel_rows(bars):
 
 
 def test_no_input_of_an_origin_knows_its_future(bars):
-    assert check(panel_rows, bars, cuts=[2_001, 2_304, 2_400, 3_000, 3_839]) == []
+    cuts = tuple(bars["close_time"][kept - 1] for kept in (2_001, 2_304, 2_400, 3_000, 3_839))
+    assert check(panel_rows, bars, plan=Plan(whole_cuts=cuts, newest_cuts=0, truncations=0)).findings == ()
 
 
 def test_the_width_of_the_origin_is_as_announced(panel):

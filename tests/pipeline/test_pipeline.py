@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 import polyscale
-from polyscale.audit import check
+from polyscale.audit import Plan, check
 from polyscale.config.run_config import parse_config
 from polyscale.market.errors import ConfigError, DataError, HistoryError, NotStoredError, RunError
 from polyscale.market.simulate import simulate_bars
@@ -48,6 +48,12 @@ def test_a_run_leaves_all_that_it_promises(complete):
     assert run.folder.state is State.COMPLETE
 
 
+def plan_of(bars, *kept):
+    """Cuts after so many bars; a network in float32 gives no more than five digits."""
+    cuts = tuple(bars["close_time"][number - 1] for number in kept)
+    return Plan(whole_cuts=cuts, newest_cuts=0, truncations=0, locate=0, relative=1e-5)
+
+
 def test_forecast_at_t_from_bars_up_to_t_is_that_of_the_whole_history(complete, sim_bars):
     """The whole chain, bars to position, by prefix and by poison."""
     run, _, _ = complete
@@ -57,7 +63,7 @@ def test_forecast_at_t_from_bars_up_to_t_is_that_of_the_whole_history(complete, 
         positions = decide(forecast, CONFIG.strategy, CONFIG.backtest.round_trip_cost)
         return forecast.to_frame().with_columns(position=pl.Series(positions.target))
 
-    assert check(chain, sim_bars, cuts=[2_500, 3_072, 3_073, 3_839], relative=1e-5) == []
+    assert check(chain, sim_bars, plan=plan_of(sim_bars, 2_500, 3_072, 3_073, 3_839)).findings == ()
 
 
 def test_the_chain_check_catches_a_peek(complete, sim_bars):
@@ -69,7 +75,7 @@ def test_the_chain_check_catches_a_peek(complete, sim_bars):
         high, low = pl.max_horizontal("high", "close"), pl.min_horizontal("low", "close")
         return run.predict(shifted.with_columns(high=high, low=low), in_sample=True).to_frame()
 
-    assert check(peeking, sim_bars, cuts=[3_000], relative=1e-5)
+    assert not check(peeking, sim_bars, plan=plan_of(sim_bars, 3_000)).clean
 
 
 def test_reproduce_gives_the_same_numbers_to_the_last_digit(complete):

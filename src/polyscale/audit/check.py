@@ -1,116 +1,104 @@
-"""Does any row of a stage know its future? Two tests of any function from bars to rows.
+"""Does any row of a stage know its future? The audit of any function from bars to rows.
 
-- *prefix*: the rows up to t, computed from the bars up to t alone, equal those computed from all bars.
-- *poison*: wreck every bar after t; the rows up to t do not move.
-
-In: a stage, bars. Out: findings, none where the stage is causal. The stage is a function from bars to a frame
-with a ``close_time``; a NumPy stage is wrapped by its caller.
+A row at t may know bars with ``close_time <= t`` and rows of other sources whose time is <= t, and nothing
+else. In: a stage, bars, sources. Out: an `Audit`: what was tested, and for each leak the column, the row,
+what it knew, and how far ahead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from collections.abc import Mapping
 
-import numpy as np
-import polars as pl
+from polyscale.audit.causality import CAUSAL, LIVE, Live, wreck_newest, wreck_whole
+from polyscale.audit.cuts import newest_cuts, whole_cuts
+from polyscale.audit.frames import Frame, Stage
+from polyscale.audit.inputs import PREFIX, Inputs, read_inputs
+from polyscale.audit.locate import locate
+from polyscale.audit.outcome import Audit
+from polyscale.audit.plan import Plan
+from polyscale.audit.poisons import POISONS
+from polyscale.audit.record import Record
+from polyscale.audit.rows import read_rows, typical_sizes
+from polyscale.audit.times import FINITE, IN, OUT, check_answer, check_finite, check_input, check_wrong_inputs
+from polyscale.audit.trial import Trial, first_answer
+from polyscale.audit.warm_up import WARM_UP, WarmUp, check_warm_up_names, starts_of_bars, truncate
 
-from polyscale.market.errors import DataError
-
-Stage = Callable[[pl.DataFrame], pl.DataFrame]
-_POISON: Final = 7.0  # prices and volumes after the cut are multiplied by it, and turned about
-_RELATIVE: Final = 1e-9
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One column of one row that changed when only its future had changed."""
-
-    test: str  # prefix, poison or rows
-    column: str
-    row: datetime  # close_time of the first row that moved
-    cut: datetime  # what lay after it was taken away or wrecked
-    before: float | None
-    after: float | None
-
-    def __str__(self) -> str:
-        return (
-            f"{self.column} at {self.row:%Y-%m-%d %H:%M} knows bars after {self.cut:%Y-%m-%d %H:%M} "
-            f"({self.test}: {self.before} became {self.after})"
-        )
+_TESTS = (IN, OUT, FINITE, *CAUSAL, WARM_UP)
 
 
 def check(
-    stage: Stage, bars: pl.DataFrame, cuts: Sequence[int] | None = None, relative: float = _RELATIVE
-) -> list[Finding]:
-    """Test a stage at several cuts; the first finding of each column and test.
+    stage: Stage,
+    bars: Frame,
+    sources: Mapping[str, Frame] | None = None,
+    *,
+    warm_up: WarmUp = None,
+    newest: Stage | None = None,
+    memory: int | None = None,
+    plan: Plan | None = None,
+) -> Audit:
+    """Test a stage: look-ahead by removal and by poison, warm-up, times, infinities.
 
     Parameters
     ----------
+    stage
+        ``stage(bars, **sources)`` gives rows with a ``close_time``. It is handed polars or pandas frames, as
+        ``bars`` and ``sources`` are, and may give either back; in pandas a `DatetimeIndex` is the time.
     bars
-        Checked bars of one market.
-    cuts
-        Numbers of bars that are kept; absent for ten between the middle and the end, also just before the
-        end.
-    relative
-        Difference that is let pass, relative to the value.
+        Bars of one market with ``close_time``, from which each may be known. Times without a zone are UTC.
+    sources
+        Other frames by the name of the stage's argument; their ``close_time`` or ``time`` says when each row
+        is known.
+    warm_up
+        Bars that a value needs, the newest included, for all columns or by column; earlier rows may be wrong
+        when bars begin later. Absent: every value that is there must be right (null until warm).
+    newest
+        A cheaper function of the same arguments that gives the newest rows only, such as a live step. It is
+        compared with the whole run at many instants.
+    memory
+        Bars on which the newest rows depend; many cuts then run on so many bars only.
+    plan
+        How many cuts, tolerance, seed.
+
+    Returns
+    -------
+    Audit
+        At most one finding per test and column. Null and NaN are both missing.
 
     Raises
     ------
     DataError
-        If the stage gives no ``close_time``, or no rows at all: then nothing was tested.
+        If frames have no times, if the stage raises or gives no rows on all bars, or raises on fewer bars
+        where it had rows. A stage that raises on poisoned bars has refused them; that is noted.
+    ConfigError
+        For a warm-up of a column that is not there.
     """
-    whole = _rows(stage, bars)
-    if whole.is_empty():
-        raise DataError("audit: the stage must give at least 1 row on all bars, got 0; give more bars")
-    chosen = _default_cuts(bars.height) if cuts is None else cuts
-    findings: dict[tuple[str, str], Finding] = {}
-    for kept in chosen:
-        cut = bars["close_time"][kept - 1]
-        expected = whole.filter(pl.col("close_time") <= cut)
-        for test, changed in (("prefix", bars.head(kept)), ("poison", _poison(bars, kept))):
-            found = _rows(stage, changed).filter(pl.col("close_time") <= cut)
-            for finding in _compare(test, cut, expected, found, relative):
-                findings.setdefault((test, finding.column), finding)
-    return list(findings.values())
+    plan = plan or Plan()
+    record = Record(_TESTS)
+    inputs = read_inputs(bars, sources, plan.seed)
+    if not isinstance(inputs, Inputs):
+        check_wrong_inputs(inputs, record)
+        return record.audit()
+    for given in inputs.all:
+        check_input(given, record)
+    answer = first_answer(stage, inputs)
+    whole = read_rows(answer)
+    check_warm_up_names(warm_up, whole)
+    trial = Trial(stage, inputs, whole, typical_sizes(whole), plan, record)
+    check_answer(answer, trial)
+    check_finite(whole, record)
+    look_ahead(trial, Live(newest, memory))
+    if newest is None and memory is None:
+        record.note(LIVE, "is prefix: neither a step nor a memory was given")
+    for start in starts_of_bars(trial):
+        truncate(trial, start, warm_up)
+    return record.audit()
 
 
-def _default_cuts(num_bars: int) -> list[int]:
-    spread = np.linspace(num_bars / 2, num_bars - 1, 10).astype(int)
-    return sorted({max(int(kept), 1) for kept in spread})
-
-
-def _rows(stage: Stage, bars: pl.DataFrame) -> pl.DataFrame:
-    rows = stage(bars)
-    if "close_time" not in rows.columns:
-        raise DataError(f"audit: the stage must give a frame with close_time, got columns {rows.columns}")
-    return rows
-
-
-def _poison(bars: pl.DataFrame, kept: int) -> pl.DataFrame:
-    """Bars that are still bars, but for a future that is upside down and seven times as large."""
-    past, future = bars.head(kept), bars.tail(bars.height - kept)
-    numbers = ("open", "high", "low", "close", "volume", "turnover")
-    return pl.concat([past, future.with_columns(pl.col(name).reverse() * _POISON for name in numbers)])
-
-
-def _compare(
-    test: str, cut: datetime, expected: pl.DataFrame, found: pl.DataFrame, relative: float
-) -> list[Finding]:
-    if not expected["close_time"].equals(found["close_time"]):
-        row = expected["close_time"].max() if expected.height else cut
-        return [Finding("rows", "close_time", row, cut, expected.height, found.height)]  # type: ignore[arg-type]
-    findings = []
-    for name in expected.columns:
-        if name == "close_time":
-            continue
-        a, b = (frame[name].cast(pl.Float64).to_numpy() for frame in (expected, found))
-        moved = ~(np.isclose(a, b, rtol=relative, atol=0, equal_nan=True))
-        if moved.any():
-            row = int(moved.argmax())
-            findings.append(
-                Finding(test, name, expected["close_time"][row], cut, float(a[row]), float(b[row]))
-            )
-    return findings
+def look_ahead(trial: Trial, live: Live | None = None, methods: tuple[str, ...] = (PREFIX, *POISONS)) -> None:
+    """Wreck the future at whole cuts and at newest ones, and follow what moved to its source."""
+    for cut in whole_cuts(trial):
+        wreck_whole(trial, cut, methods)
+    for i, cut in enumerate(newest_cuts(trial)):
+        wreck_newest(trial, cut, POISONS[i % len(POISONS)], live or Live())
+    if trial.plan.locate:
+        locate(trial)
