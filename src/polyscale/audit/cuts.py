@@ -49,6 +49,9 @@ def newest_cuts(trial: Trial) -> list[int]:
     first, last = _span(trial)
     rng = np.random.default_rng(trial.plan.seed)
     places = [_spread(trial, rng, first, last), *_places(trial, rng, first, last)]
+    complete = _complete_from(trial)
+    if first < complete < last:  # a column that is warm late is looked at where it is
+        places.append(_spread(trial, rng, complete, last))
     chosen: dict[int, None] = {}
     while places and len(chosen) < trial.plan.newest_cuts:
         for place in list(places):
@@ -63,13 +66,22 @@ def newest_cuts(trial: Trial) -> list[int]:
 def _span(trial: Trial) -> tuple[int, int]:
     """Indices of bars: from where rows are complete (or there at all), up to the last but one."""
     last = max(len(trial.bar_times) - 2, 0)
+    first = _complete_from(trial)
+    if first > 0.8 * last:
+        first = int(np.searchsorted(trial.bar_times, trial.whole.times[0]))
+    return min(first, last), last
+
+
+def _complete_from(trial: Trial) -> int:
+    """Index of the first bar with a row in which every column has a value; beyond the last where none has."""
     present = list(trial.whole.present().values())
     complete = np.logical_and.reduce(present) if present else np.ones(len(trial.whole.times), bool)
     row = int(complete.argmax())
-    first = int(np.searchsorted(trial.bar_times, trial.whole.times[row]))
-    if not complete.any() or first > 0.8 * last:
-        first = int(np.searchsorted(trial.bar_times, trial.whole.times[0]))
-    return min(first, last), last
+    return (
+        int(np.searchsorted(trial.bar_times, trial.whole.times[row]))
+        if complete.any()
+        else len(trial.bar_times)
+    )
 
 
 def _spread(trial: Trial, rng: np.random.Generator, first: int, last: int) -> Iterator[int]:
