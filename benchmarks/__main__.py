@@ -7,7 +7,7 @@ import sys
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-NAMES = ("startup", "stages", "store", "replay", "wavelet", "vmd")
+NAMES = ("startup", "stages", "features", "catalogue", "wavelet", "vmd", "store", "replay")
 
 
 def main() -> int:

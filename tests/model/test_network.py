@@ -18,7 +18,7 @@ def make_network(seed=0, **changes):
         settings=NetworkSettings(d_model=16, encoders=encoders, key_span=5, **changes),
         scales=("a", "b", "c"),
         lookbacks=LOOKBACKS,
-        features=("x", "y", "z"),
+        features=(("x", "y", "z"),) * 3,
         num_origin_inputs=2,
         horizons=("1h", "1d"),
         levels=LEVELS,

@@ -149,3 +149,9 @@ def test_no_scale_knows_its_future_across_a_long_hole(bars, kept):
     for part, whole in zip(prefix, build_scales(holed, Timeframe(15), wanted, 2), strict=True):
         known = whole.bars.filter(pl.col("close_time") <= holed["close_time"][kept - 1])
         assert part.bars.equals(known)
+
+
+def test_a_coarse_bar_is_over_though_its_last_fine_bars_are_missing(minute_bars):
+    holed = without(minute_bars.head(123), 115, 5)
+    hours = build_scales(holed, M1, [ScaleSettings(timeframe=t, lookback=1) for t in (M1, M5, H1)], 0)[2]
+    assert hours.bars["close_time"].to_list() == minute_bars["close_time"].gather([59, 119]).to_list()

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from polyscale.market.errors import DataError, HistoryError
 from polyscale.scales.settings import WaveletSettings
-from polyscale.scales.wavelet import bands, modwt, reach, wavelet_decomposition
+from polyscale.scales.wavelet import modwt, reach, wavelet_decomposition
 
 FILTERS = pywt.wavelist(kind="discrete")
 DB4 = WaveletSettings(wavelet="db4", levels=3)
@@ -109,7 +109,7 @@ def test_a_constant_is_all_trend():
 
 
 def test_bands_are_named_from_fine_to_coarse():
-    assert bands(DB4) == ("detail_1", "detail_2", "detail_3", "trend")
+    assert DB4.bands == ("detail_1", "detail_2", "detail_3", "trend")
 
 
 def test_modwt_refuses_a_table():

@@ -17,7 +17,7 @@ from polyscale.training.batches import Part, epoch_batches, most_batches, ordere
 from polyscale.training.checkpoint import PlainCheckpointIO
 from polyscale.training.fit import fit
 from polyscale.training.loss import Labels, loss_parts, robust_qlike
-from polyscale.training.model_file import Model, ModelFacts, fingerprints, load_model, save_model
+from polyscale.training.model_file import Model, ModelFacts, load_model, probes, save_model
 from polyscale.training.settings import Schedule, TrainingSettings
 
 DATA = DataSettings(
@@ -42,7 +42,7 @@ def prepared(bars):
             ),
             scales=("15m", "1h"),
             lookbacks=(16, 8),
-            features=DATA.features,
+            features=(DATA.features,) * 2,
             num_origin_inputs=num_origin_inputs(DATA),
             horizons=("1h", "4h"),
             levels=LEVELS,
@@ -50,7 +50,7 @@ def prepared(bars):
         data=DATA,
         feature_scalers=scalers,
         origin_scaler=fit_scaler([panel.origin]),
-        fingerprints=fingerprints(DATA.features),
+        probes=probes(DATA),
     )
     return panel, parts, facts
 
@@ -174,12 +174,16 @@ def test_a_model_on_disk_gives_the_same_forecasts(prepared, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "rule"),
     [
-        (lambda raw: raw | {"format": 99}, "model format must be <= 1, got 99; update polyscale"),
+        (lambda raw: raw | {"format": 99}, "model format must be 2, got 99; update polyscale"),
+        (lambda raw: raw | {"format": 1}, "model format must be 2, got 1; train again"),
         (
-            lambda raw: raw | {"fingerprints": {"nope": "1"}},
-            r"features that this version does not have: \['nope'\]",
+            lambda raw: raw | {"data": raw["data"] | {"features": ["nope"]}},
+            r"features must be out of .*, got \['nope'\]",
         ),
-        (lambda raw: raw | {"fingerprints": {}}, "other formulas of the features"),
+        (
+            lambda raw: raw | {"probes": [{}, {}]},
+            r"other formulas of the features \['scaled_return_1 \(15m\)'",
+        ),
         (lambda raw: {k: v for k, v in raw.items() if k != "spec"}, "spec: Field required"),
         (lambda raw: [], "content"),
     ],

@@ -13,18 +13,30 @@ from numpy.typing import NDArray
 from polyscale.base.regressors import base_regressors, har_regressors
 from polyscale.base.rolling import Loss, rolling_forecast
 from polyscale.base.settings import BaseSettings
-from polyscale.features.realised import squared_returns, trailing_mean
+from polyscale.features.realised import squared_returns
+from polyscale.features.windows import trailing_mean
 from polyscale.market.timeframe import Timeframe
 from polyscale.targets.targets import Targets, log_close
 
 Floats = NDArray[np.float64]
 
 
-def base_forecast(bars: pl.DataFrame, base: Timeframe, targets: Targets, settings: BaseSettings) -> Floats:
-    """The network's base [T, H]: Huber regression on HAR, range and season regressors, refitted daily."""
+def base_forecast(
+    bars: pl.DataFrame,
+    base: Timeframe,
+    targets: Targets,
+    settings: BaseSettings,
+    since_ms: int | None = None,
+) -> Floats:
+    """The network's base [T, H]: Huber regression on HAR, range and season regressors, refitted daily.
+
+    Days before ``since_ms`` are left NaN, if it is given.
+    """
     time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
     regressors = base_regressors(bars, base)
-    return rolling_forecast(regressors, targets.log_variance, time_ms, targets.horizons, settings, Loss.HUBER)
+    return rolling_forecast(
+        regressors, targets.log_variance, time_ms, targets.horizons, settings, Loss.HUBER, since_ms
+    )
 
 
 def log_har(bars: pl.DataFrame, base: Timeframe, targets: Targets, settings: BaseSettings) -> Floats:

@@ -12,16 +12,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from polyscale.features.realised import VARIANCE_FLOOR, squared_returns, trailing_mean
-from polyscale.market.timeframe import DAY_MS, Timeframe
+from polyscale.features.clock import season
+from polyscale.features.realised import VARIANCE_FLOOR, squared_returns
+from polyscale.features.windows import trailing_mean
+from polyscale.market.timeframe import Timeframe
 from polyscale.targets.targets import log_close
 
 Floats = NDArray[np.float64]
 SPANS: Final = tuple(Timeframe.parse(text) for text in ("1h", "4h", "1d", "7d"))
 MIN_SHARE: Final = 0.9  # of a span's bars; a hole of hours silences a day of forecasts, not a week
-_DAY_HARMONICS: Final = 3
-_WEEK_HARMONICS: Final = 2
-_WEEK_MS: Final = 7 * DAY_MS
 _PARKINSON: Final = 4 * np.log(2)
 
 
@@ -47,13 +46,3 @@ def base_regressors(bars: pl.DataFrame, base: Timeframe) -> Floats:
 def span_bars(base: Timeframe) -> list[int]:
     """Base bars in each span, at least one, without repeats."""
     return sorted({max(span.minutes // base.minutes, 1) for span in SPANS})
-
-
-def season(time_ms: NDArray[np.int64]) -> Floats:
-    """Sines and cosines of the time of day and of the week [T, 10]: clock only, known in advance."""
-    day = 2 * np.pi * (time_ms % DAY_MS) / DAY_MS
-    week = 2 * np.pi * (time_ms % _WEEK_MS) / _WEEK_MS
-    angles = [k * day for k in range(1, _DAY_HARMONICS + 1)] + [
-        k * week for k in range(1, _WEEK_HARMONICS + 1)
-    ]
-    return np.column_stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)])

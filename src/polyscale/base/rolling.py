@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from polyscale.base.settings import BaseSettings
 from polyscale.market.timeframe import DAY_MS, MINUTE_MS, Timeframe
@@ -33,6 +34,8 @@ class Loss(Enum):
     HUBER = "huber"
 
 
+# the matrices are small: a second thread of BLAS gains nothing, and on a shared core spins for minutes
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def rolling_forecast(
     regressors: Floats,
     log_variance: Floats,
@@ -40,6 +43,7 @@ def rolling_forecast(
     horizons: Sequence[Timeframe],
     settings: BaseSettings,
     loss: Loss,
+    since_ms: int | None = None,
 ) -> Floats:
     """Forecast log mean variance at every row; known when: each row at its own time.
 
@@ -51,6 +55,8 @@ def rolling_forecast(
         [T, H] labels, NaN where unknown; a label of row t and horizon h is used from t + h on.
     time_ms
         [T] close times, rising.
+    since_ms
+        Rows of earlier days are left NaN, and nothing is fitted for them; absent for all rows.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def rolling_forecast(
     warm = np.isfinite(regressors).all(axis=1)
     fitted = warm & ((time_ms // MINUTE_MS) % settings.every_minutes == 0)
     forecast = np.full(log_variance.shape, np.nan)
-    for day in range(int(time_ms[0] // DAY_MS), int(time_ms[-1] // DAY_MS) + 1):
+    first_day = max(int(time_ms[0]), since_ms or 0) // DAY_MS
+    for day in range(first_day, int(time_ms[-1] // DAY_MS) + 1):
         midnight = day * DAY_MS
         start, end = np.searchsorted(time_ms, [midnight, midnight + DAY_MS])
         first = np.searchsorted(time_ms, midnight - settings.window_days * DAY_MS, side="right")

@@ -26,11 +26,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, allow_nan=False))
 
 
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table; the first column is text, the others are numbers."""
+def table(title: str, columns: list[str], rows: list[list[str]], num_text: int = 1) -> None:
+    """A table; the first columns are text, as many as ``num_text`` says, the others are numbers."""
     shown = Table(title=title, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
-        shown.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        shown.add_column(column, justify="left" if i < num_text else "right", overflow="fold")
     for row in rows:
         shown.add_row(*map(Text, row))  # plain: brackets in a cell are no markup
     Console(width=None if out.is_terminal else _PLAIN_WIDTH).print(shown)

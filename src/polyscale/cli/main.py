@@ -18,6 +18,7 @@ import typer
 from polyscale.cli import (
     bars_commands,
     demo_command,
+    features_command,
     fetch_command,
     replay_command,
     run_commands,
@@ -56,6 +57,7 @@ bars_commands.register(app)
 run_commands.register(app)
 demo_command.register(app)
 replay_command.register(app)
+features_command.register(app)
 upkeep_commands.register(app)
 
 

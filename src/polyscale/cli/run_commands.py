@@ -98,7 +98,7 @@ def predict(
 ) -> None:
     """Forecast with the newest stored bars, from the end of validation on, and show the newest forecast."""
     from polyscale.cli import console, show
-    from polyscale.pipeline.load import load_symbols
+    from polyscale.pipeline.load import context_of, load_symbols
     from polyscale.pipeline.run import keep_forecast, load_run, newest
     from polyscale.pipeline.tell import forecast_rows
     from polyscale.runs.folder import find_run
@@ -106,8 +106,9 @@ def predict(
 
     trained = load_run(find_run(runs, run, _usable_states()).path)
     shown: list[dict[str, Any]] = []
-    for item in load_symbols(trained.config, Store(store)):
-        forecast = trained.predict(item.bars, item.native)
+    symbols = load_symbols(trained.config, Store(store))
+    for item in symbols:
+        forecast = trained.predict(item.bars, item.native, context_of(item, symbols))
         path = keep_forecast(trained.folder, item.symbol, forecast, "predictions")
         rows = forecast_rows(newest(forecast))
         shown.append({"symbol": item.symbol, "forecasts": str(path), "newest": rows})

@@ -15,10 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from polyscale.base.forecasts import base_forecast
-from polyscale.base.regressors import har_regressors, season, span_bars
+from polyscale.base.regressors import har_regressors, span_bars
+from polyscale.dataset.inputs import features_of
 from polyscale.dataset.settings import DataSettings
-from polyscale.features.catalogue import CATALOGUE
-from polyscale.features.feature import FeatureSet, select
+from polyscale.features.clock import season
+from polyscale.features.context import Context, add_context
+from polyscale.features.feature import FeatureSet, compute_scales
 from polyscale.market.errors import HistoryError
 from polyscale.market.timeframe import DAY_MS, Timeframe
 from polyscale.scales.align import age, align
@@ -39,7 +41,7 @@ class Panel:
     bars: pl.DataFrame  # base bars on their grid
     traded: Bools  # [T] whether there was a bar, and not one that was filled in
     time_ms: Ints  # [T] origins
-    features: tuple[Floats, ...]  # S x [T_s, F], NaN where not warm
+    features: tuple[Floats, ...]  # S x [T_s, F_s], NaN where not warm
     warm: tuple[Bools, ...]  # S x [T_s] whether all features are there
     index: Ints  # [T, S] row of each scale known at each origin, -1 where none
     origin: Floats  # [T, O] inputs of the origin, NaN where unknown
@@ -62,8 +64,19 @@ def build_panel(
     bars: pl.DataFrame,
     settings: DataSettings,
     native: Mapping[Timeframe, pl.DataFrame] | None = None,
+    context: Context | None = None,
+    since_ms: int | None = None,
 ) -> Panel:
     """Compute every stage of one symbol, once per bar; known when: each row at its own close.
+
+    Parameters
+    ----------
+    native
+        Stored bars by timeframe, for scales with ``native_history``.
+    context
+        Funding and other symbols' bars, for features that look at them.
+    since_ms
+        No forecast is wanted at earlier origins: they are not usable, and cost nothing. Absent for all.
 
     Raises
     ------
@@ -72,12 +85,12 @@ def build_panel(
     """
     base = settings.base
     scales = build_scales(bars, base, settings.scales, settings.max_fill, native)
-    feature_set = select(settings.features, CATALOGUE)
-    features = tuple(_feature_rows(feature_set, scale) for scale in scales)
+    sets = [features_of(settings, scale.settings) for scale in scales]
+    features = _feature_rows(sets, scales, context or Context())
     grid = scales[0].bars
     time_ms = grid["close_time"].dt.epoch("ms").to_numpy()
     targets = make_targets(grid, base, settings.horizons)
-    base_log_variance = base_forecast(grid, base, targets, settings.base_forecast)
+    base_log_variance = base_forecast(grid, base, targets, settings.base_forecast, since_ms)
     index, ages = _alignment(scales, time_ms)
     panel = Panel(
         symbol=symbol,
@@ -93,7 +106,7 @@ def build_panel(
         base=base_log_variance,
         targets=targets,
     )
-    _check_history(panel, settings, feature_set)
+    _check_history(panel, settings, sets[0])
     _log_masked(panel)
     return panel
 
@@ -104,9 +117,15 @@ def num_origin_inputs(settings: DataSettings) -> int:
     return num_season + len(settings.scales) + len(span_bars(settings.base)) + len(settings.horizons)
 
 
-def _feature_rows(feature_set: FeatureSet, scale: ScaleBars) -> Floats:
-    frame = feature_set.compute(scale.bars).select(feature_set.names)
-    return frame.fill_null(np.nan).to_numpy().astype(np.float64).reshape(-1, len(feature_set.names))
+def _feature_rows(sets: list[FeatureSet], scales: list[ScaleBars], context: Context) -> tuple[Floats, ...]:
+    jobs = [
+        (features, add_context(scale.bars, context), scale.settings.timeframe)
+        for features, scale in zip(sets, scales, strict=True)
+    ]
+    return tuple(
+        frame.drop("close_time").fill_null(np.nan).to_numpy().reshape(frame.height, -1)
+        for frame in compute_scales(jobs)
+    )
 
 
 def _alignment(scales: list[ScaleBars], time_ms: Ints) -> tuple[Ints, Floats]:
@@ -148,7 +167,7 @@ def _check_history(panel: Panel, settings: DataSettings, feature_set: FeatureSet
     longest = settings.horizons[-1]
     day = DAY_MS // settings.base.ms
     fitted = settings.base.bars_in(Timeframe(7 * 1_440)) + settings.base_forecast.min_days * day
-    needed = max(feature_set.warm_up, fitted + settings.base.bars_in(longest) + day)
+    needed = max(feature_set.warm_up(settings.base), fitted + settings.base.bars_in(longest) + day)
     found, missing = int(panel.traded.sum()), int((~panel.traded).sum())
     holes = (
         f", and {missing:,} missing between them (`polyscale bars --gaps {panel.symbol}`)" if missing else ""

@@ -10,7 +10,7 @@ from polyscale.base.settings import BaseSettings
 from polyscale.features.catalogue import CATALOGUE
 from polyscale.market.settings import Settings
 from polyscale.market.timeframe import Timeframe
-from polyscale.scales.settings import ScaleSettings
+from polyscale.scales.settings import ScaleSettings, Source
 
 DEFAULT_FEATURES = (
     "scaled_return_1",
@@ -50,10 +50,12 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> DataSettings:
-        frames = [scale.timeframe for scale in self.scales]
-        if frames != sorted(set(frames)):
+        frames, names = [scale.timeframe for scale in self.scales], [scale.name for scale in self.scales]
+        if frames != sorted(frames) or len(set(names)) < len(names):
+            raise ValueError(f"scales must go from fine to coarse without repeats, got {names}")
+        if self.scales[0].source is not Source.RESAMPLE:
             raise ValueError(
-                f"scales must go from fine to coarse without repeats, got {[str(f) for f in frames]}"
+                f"scales[0].source must be resample: it is the base, got {self.scales[0].source.value}"
             )
         if list(self.horizons) != sorted(set(self.horizons)):
             raise ValueError(f"horizons must rise without repeats, got {[str(h) for h in self.horizons]}")
@@ -63,9 +65,17 @@ class DataSettings(Settings):
                     raise ValueError(
                         f"{name} must be whole multiples of the base timeframe {self.base}, got {value}"
                     )
-        unknown = [name for name in self.features if name not in CATALOGUE]
-        if unknown or not self.features:
-            raise ValueError(f"features must be out of {sorted(CATALOGUE)}, got {unknown or 'none'}")
+        for place, chosen in [
+            ("features", self.features),
+            *(
+                (f"scales[{i}].features", s.features)
+                for i, s in enumerate(self.scales)
+                if s.features is not None
+            ),
+        ]:
+            unknown = [name for name in chosen if name not in CATALOGUE]
+            if unknown or not chosen:
+                raise ValueError(f"{place} must be out of {sorted(CATALOGUE)}, got {unknown or 'none'}")
         return self
 
 

@@ -24,7 +24,7 @@ Bools = NDArray[np.bool_]
 class ScaledPanel:
     """What the network reads of one symbol, float32, computed once."""
 
-    rows: tuple[Float32s, ...]  # S x [T_s, F]
+    rows: tuple[Float32s, ...]  # S x [T_s, F_s]
     warm: tuple[Bools, ...]  # S x [T_s]
     index: Ints  # [T, S]
     origin: Float32s  # [T, O]
@@ -39,7 +39,7 @@ class ScaledPanel:
 class Stretch:
     """Rows and origins of B stretches of N origins; the names are those of the network's input."""
 
-    rows: tuple[Float32s, ...]  # S x [B, R_s, F]
+    rows: tuple[Float32s, ...]  # S x [B, R_s, F_s]
     masks: tuple[Bools, ...]  # S x [B, R_s]
     index: Ints  # [B, N, S]
     origin: Float32s  # [B, N, O]

@@ -1,31 +1,50 @@
-"""What a feature is, and how a set of them is computed: one row per closed bar, null until warm.
+"""What a feature is, and how sets of them are computed: one row per closed bar, null until warm.
 
-In: bars of one scale on their grid. Out: ``close_time`` and one column per feature. A value at row t is there
-only if every one of the last ``warm_up`` bars is; it is never filled backward, and never infinite or NaN.
+In: bars of one scale on their grid. Out: ``close_time`` and one column per feature. A value at row t is
+there only if every one of the last ``warm_up`` bars is; it is never filled backward, and never infinite or
+NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from polyscale.market.errors import ConfigError
+from polyscale.features.inputs import Inputs
+from polyscale.features.windows import run_length
+from polyscale.market.errors import ConfigError, DataError
+from polyscale.market.timeframe import Timeframe
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Formula = Callable[[Inputs], Floats]
 
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """A named causal expression over the columns of bars.
+    """A named causal formula over bars.
 
-    ``expression`` may look at its own row and at earlier rows, never at later ones; ``polyscale.audit``
-    checks it. ``warm_up`` is the number of bars it needs, the newest included.
+    The formula is a polars expression over the columns of bars, or a function of `Inputs` that gives [T].
+    It may look at its own row and at earlier rows, never at later ones; `polyscale.audit` checks it.
     """
 
     name: str
-    expression: pl.Expr
-    warm_up: int
+    formula: pl.Expr | Formula
+    warm_up: int  # bars that it needs, the newest included
     meaning: str
+    unit: str = "1"
+    warm_days: int = 0  # whole days of bars that it needs before the newest one
+    handles_gaps: bool = False  # it deals with missing bars itself: only its own row's bar must be there
+
+    def warm_bars(self, timeframe: Timeframe) -> int:
+        """Bars of a timeframe until there is a value, the newest included."""
+        per_day = max(1_440 // timeframe.minutes, 1)
+        return max(self.warm_up, self.warm_days * per_day + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,23 +66,27 @@ class FeatureSet:
         """Column names in order."""
         return [feature.name for feature in self.features]
 
-    @property
-    def warm_up(self) -> int:
+    def warm_up(self, timeframe: Timeframe) -> int:
         """Bars until every feature has a value."""
-        return max(feature.warm_up for feature in self.features)
+        return max(feature.warm_bars(timeframe) for feature in self.features)
 
-    def compute(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """Compute every feature of every bar in one pass; known when: each row at its ``close_time``."""
-        present = pl.col("close").is_not_null().cast(pl.UInt32)
-        columns = []
-        for feature in self.features:
-            warm = present.rolling_sum(feature.warm_up, min_samples=feature.warm_up) == feature.warm_up
-            value = feature.expression.cast(pl.Float64)
-            columns.append(pl.when(warm & value.is_finite()).then(value).alias(feature.name))
-        return bars.select("close_time", *columns)
+    def compute(self, bars: pl.DataFrame, timeframe: Timeframe) -> pl.DataFrame:
+        """Compute every feature of every bar; known when: each row at its ``close_time``.
+
+        Parameters
+        ----------
+        bars
+            On their grid (`polyscale.scales.grid.to_grid`), null where missing, with the context columns
+            that features ask for.
+        timeframe
+            Of the bars.
+        """
+        return compute_scales([(self, bars, timeframe)])[0]
 
 
-def select(names: Sequence[str], catalogue: dict[str, Feature], extra: Sequence[Feature] = ()) -> FeatureSet:
+def select(
+    names: Sequence[str], catalogue: Mapping[str, Feature], extra: Sequence[Feature] = ()
+) -> FeatureSet:
     """Pick features by name, out of a catalogue and the user's own.
 
     Raises
@@ -71,8 +94,55 @@ def select(names: Sequence[str], catalogue: dict[str, Feature], extra: Sequence[
     ConfigError
         For a name that neither holds.
     """
-    known = catalogue | {feature.name: feature for feature in extra}
+    known = {**catalogue, **{feature.name: feature for feature in extra}}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(f"features must be out of {sorted(known)}, got {unknown}")
     return FeatureSet(tuple(known[name] for name in names))
+
+
+def compute_scales(scales: Sequence[tuple[FeatureSet, pl.DataFrame, Timeframe]]) -> list[pl.DataFrame]:
+    """Compute the features of several scales in one pass over a few threads; see `FeatureSet.compute`."""
+    inputs = [Inputs(bars, timeframe) for _, bars, timeframe in scales]
+    runs = [run_length(x.present) for x in inputs]
+    tables = [  # one large array per scale, which the system can give in large pages
+        np.empty((len(features.features), bars.height)) for features, bars, _ in scales
+    ]
+    jobs = [
+        (feature, x, run, row)
+        for (features, _, _), x, run, table in zip(scales, inputs, runs, tables, strict=True)
+        for feature, row in zip(features.features, table, strict=True)
+    ]
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        columns = iter(list(pool.map(_column, *zip(*jobs, strict=True))))
+    return [
+        pl.DataFrame([x.bars["close_time"], *(next(columns) for _ in features.features)])
+        for (features, _, _), x in zip(scales, inputs, strict=True)
+    ]
+
+
+def _column(feature: Feature, inputs: Inputs, run: Ints, values: Floats) -> pl.Series:
+    """Write one feature into ``values``; the column that shares them is null where not warm or not finite."""
+    values[:] = _evaluate(feature, inputs)
+    warm_bars = feature.warm_bars(inputs.timeframe)
+    values[: warm_bars - 1] = np.nan
+    needed = 1 if feature.handles_gaps else warm_bars
+    if len(run) and run[-1] < len(run):  # there are gaps
+        values[run < needed] = np.nan
+    if not np.isfinite(values[warm_bars - 1 :]).all():
+        values[~np.isfinite(values)] = np.nan
+    return pl.Series(feature.name, values, nan_to_null=True)
+
+
+def _evaluate(feature: Feature, inputs: Inputs) -> Floats:
+    """Values of the formula [T]."""
+    if isinstance(feature.formula, pl.Expr):
+        column = inputs.bars.select(feature.formula.cast(pl.Float64).alias(feature.name)).to_series()
+        return column.fill_null(np.nan).to_numpy()
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        values = feature.formula(inputs)
+    if values.shape != inputs.present.shape:
+        raise DataError(
+            f"feature {feature.name} must give one number per bar, {inputs.present.shape}, got {values.shape}"
+        )
+    return values

@@ -1,6 +1,6 @@
 """The network: scales in, a forecast at every origin out; windows exist only as receptive fields.
 
-Shapes: B batch, T rows of a scale (its own for each), F features, N origins, S scales, O origin inputs, H
+Shapes: B batch, T rows and F features of a scale (its own for each), N origins, S scales, O origin inputs, H
 horizons, Q quantile levels. One origin at the last row is window mode; many origins over longer rows is
 stretch mode: the same forward, and the same numbers.
 """
@@ -25,7 +25,7 @@ from polyscale.model.settings import NetworkSpec
 class NetworkInput(NamedTuple):
     """Rows of every scale, and the origins at which to forecast."""
 
-    rows: Sequence[Float[Tensor, "B _ F"]]  # S tensors, features of each scale's rows
+    rows: Sequence[Float[Tensor, "B _ _"]]  # S tensors, features of each scale's rows
     masks: Sequence[Bool[Tensor, "B _"]]  # S tensors, False where a row is missing or not warm
     aligned: Int[Tensor, "B N S"]  # the row of each scale that is known at each origin
     origin: Float[Tensor, "B N O"]  # what belongs to the origin: time, ages of the scales, sigma
@@ -52,8 +52,8 @@ class MultiScaleAttention(nn.Module):
         pairs = zip(settings.encoders, spec.lookbacks, strict=True)
         reaches = [plan_reach(rows, e.layers, e.kernel, settings.key_span) for e, rows in pairs]
         self.encoders = nn.ModuleList(
-            ScaleEncoder(encoder, len(spec.features), settings.d_model, settings.feedforward_ratio, reach)
-            for encoder, reach in zip(settings.encoders, reaches, strict=True)
+            ScaleEncoder(encoder, len(names), settings.d_model, settings.feedforward_ratio, reach)
+            for encoder, names, reach in zip(settings.encoders, spec.features, reaches, strict=True)
         )
         spans = [reach.key_span for reach in reaches]
         self.attention = MultiResolutionAttention(settings.d_model, settings.cross_heads, spans)
@@ -89,17 +89,15 @@ class MultiScaleAttention(nn.Module):
         return torch.where(kept.any(-1, keepdim=True), kept, present)
 
     def _check(self, inputs: NetworkInput) -> None:
-        num_scales, num_features = len(self.spec.scales), len(self.spec.features)
+        num_scales = len(self.spec.scales)
         if len(inputs.rows) != num_scales or inputs.aligned.shape[-1] != num_scales:
             raise ConfigError(
                 f"the network reads {num_scales} scales {self.spec.scales}, got {len(inputs.rows)} tensors "
                 f"of rows and an alignment of {inputs.aligned.shape[-1]}"
             )
-        for name, x in zip(self.spec.scales, inputs.rows, strict=True):
-            if x.shape[-1] != num_features:
-                raise ConfigError(
-                    f"rows of scale {name} must have {num_features} features, got {x.shape[-1]}"
-                )
+        for name, names, x in zip(self.spec.scales, self.spec.features, inputs.rows, strict=True):
+            if x.shape[-1] != len(names):
+                raise ConfigError(f"rows of scale {name} must have {len(names)} features, got {x.shape[-1]}")
 
 
 def _present(inputs: NetworkInput) -> Tensor:

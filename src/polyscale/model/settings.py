@@ -45,14 +45,18 @@ class NetworkSpec(Settings):
     settings: NetworkSettings
     scales: tuple[str, ...]  # S names
     lookbacks: tuple[int, ...]  # S, rows
-    features: tuple[str, ...]  # F names
+    features: tuple[tuple[str, ...], ...]  # S x F names
     num_origin_inputs: int = Field(ge=1)
     horizons: tuple[str, ...]  # H names
     levels: tuple[float, ...]  # Q quantile levels, rising, symmetric, the median among them
 
     @model_validator(mode="after")
     def _parts_fit(self) -> NetworkSpec:
-        counts = {"encoders": len(self.settings.encoders), "lookbacks": len(self.lookbacks)}
+        counts = {
+            "encoders": len(self.settings.encoders),
+            "lookbacks": len(self.lookbacks),
+            "features": len(self.features),
+        }
         for name, count in counts.items():
             if count != len(self.scales):
                 raise ValueError(f"{name} must be one per scale ({len(self.scales)}), got {count}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscale.config.run_config import RunConfig
+from polyscale.dataset.inputs import features_of
 from polyscale.dataset.panel import Panel, build_panel, num_origin_inputs
 from polyscale.dataset.scaling import Scaler, fit_scaler
 from polyscale.dataset.settings import DataSettings
 from polyscale.dataset.split import Boundaries, Split, boundaries, check_parts, split
 from polyscale.market.errors import HistoryError
 from polyscale.model.settings import NetworkSpec
-from polyscale.pipeline.load import SymbolBars
+from polyscale.pipeline.load import SymbolBars, context_of
 from polyscale.training.batches import Part
-from polyscale.training.model_file import Model, ModelFacts, fingerprints
+from polyscale.training.model_file import Model, ModelFacts, probes
 from polyscale.training.progress import EpochReport, Progress
 
 Bools = NDArray[np.bool_]
@@ -36,11 +38,16 @@ class Prepared:
 
 def prepare(config: RunConfig, symbols: list[SymbolBars]) -> Prepared:
     """Compute the panels and split their origins."""
-    panels = [build_panel(item.symbol, item.bars, config.data, item.native) for item in symbols]
+    panels = [panel_of(item, symbols, config) for item in symbols]
     ends = boundaries(panels, config.split)
     splits = [split(panel, ends) for panel in panels]
     check_parts(panels, splits, ends)
     return Prepared(panels, splits, ends)
+
+
+def panel_of(item: SymbolBars, symbols: Sequence[SymbolBars], config: RunConfig) -> Panel:
+    """Every stage below the network of one symbol; the other symbols are its market."""
+    return build_panel(item.symbol, item.bars, config.data, item.native, context_of(item, symbols))
 
 
 def learn(
@@ -57,9 +64,9 @@ def learn(
     feature_scalers, origin_scaler = _fit_scalers(prepared, config.data)
     spec = NetworkSpec(
         settings=config.network,
-        scales=tuple(str(scale.timeframe) for scale in config.data.scales),
+        scales=tuple(scale.name for scale in config.data.scales),
         lookbacks=tuple(scale.lookback for scale in config.data.scales),
-        features=config.data.features,
+        features=tuple(tuple(features_of(config.data, scale).names) for scale in config.data.scales),
         num_origin_inputs=num_origin_inputs(config.data),
         horizons=tuple(str(horizon) for horizon in config.data.horizons),
         levels=config.levels,
@@ -69,7 +76,7 @@ def learn(
         data=config.data,
         feature_scalers=feature_scalers,
         origin_scaler=origin_scaler,
-        fingerprints=fingerprints(config.data.features),
+        probes=probes(config.data),
     )
     scaled = [facts.scale(panel) for panel in prepared.panels]
     network, history = fit(
@@ -99,9 +106,7 @@ def _fit_scalers(prepared: Prepared, data: DataSettings) -> tuple[tuple[Scaler |
         )
     for scale, scaler in zip(data.scales, per_scale, strict=True):
         if scaler is None:
-            logger.warning(
-                "scale %s has no warm row in training and takes no part in this run", scale.timeframe
-            )
+            logger.warning("scale %s has no warm row in training and takes no part in this run", scale.name)
     return per_scale, origin
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from polyscale.config.run_config import Funding, RunConfig
+from polyscale.features.context import Context
 from polyscale.market.bars import TIME, Market, check_bars
 from polyscale.market.errors import ConfigError, NotStoredError, RunError, StoreError
 from polyscale.market.simulate import simulate_bars
@@ -33,6 +34,11 @@ class SymbolBars:
     def symbol(self) -> str:
         """Its symbol."""
         return self.market.symbol
+
+
+def context_of(item: SymbolBars, symbols: Sequence[SymbolBars]) -> Context:
+    """What a symbol's features may know beside its own bars: its funding, the other symbols as its market."""
+    return Context(item.funding, {other.symbol: other.bars for other in symbols if other is not item})
 
 
 def load_symbols(config: RunConfig, store: Store, version: DataVersion | None = None) -> list[SymbolBars]:

@@ -19,11 +19,12 @@ import polars as pl
 from polyscale.config.run_config import RunConfig, parse_config
 from polyscale.dataset.panel import build_panel
 from polyscale.dataset.split import Boundaries, split
+from polyscale.features.context import Context
 from polyscale.market.errors import HistoryError, RunError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
-from polyscale.pipeline.learn import Prepared, learn
+from polyscale.pipeline.learn import Prepared, learn, panel_of
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
@@ -67,6 +68,7 @@ class Run:
         self,
         bars: pl.DataFrame,
         native: Mapping[Timeframe, pl.DataFrame] | None = None,
+        context: Context | None = None,
         *,
         in_sample: bool = False,
     ) -> Forecast:
@@ -79,6 +81,8 @@ class Run:
             history as there is (at least ``data.base_forecast.min_days`` and a week).
         native
             Stored bars of coarser timeframes, for scales with ``native_history``.
+        context
+            Funding and other symbols' bars, for features that look at them.
         in_sample
             Forecast at the origins of training and validation as well: a backtest of those is worth nothing.
 
@@ -87,7 +91,7 @@ class Run:
         HistoryError
             If there is no such origin.
         """
-        panel = build_panel(self.config.market.symbols[0], bars, self.config.data, native)
+        panel = build_panel(self.config.market.symbols[0], bars, self.config.data, native, context)
         seen = panel.time_ms <= self.boundaries.validate_end
         origins = panel.usable & (in_sample | ~seen)
         if not origins.any():
@@ -200,7 +204,7 @@ def _sha256(text: str) -> str:
 def again(run: Run, symbols: list[SymbolBars]) -> Prepared:
     """The panels of a trained run again, with the parts that it was trained on."""
     ends = run.boundaries
-    panels = [build_panel(item.symbol, item.bars, run.config.data, item.native) for item in symbols]
+    panels = [panel_of(item, symbols, run.config) for item in symbols]
     return Prepared(panels, [split(panel, ends) for panel in panels], ends)
 
 

@@ -36,9 +36,12 @@ def to_grid(
         The columns of ``bars`` and ``filled``: whether the row was filled in.
     """
     time = bars["close_time"]
-    grid = pl.datetime_range(time[0], until or time[-1], f"{timeframe.minutes}m", time_unit="ms", eager=True)
+    end = until or time[-1]
+    if bars.height == (end - time[0]).total_seconds() // (60 * timeframe.minutes) + 1:  # on the grid already
+        return bars.with_columns(filled=pl.lit(value=False))
+    grid = pl.datetime_range(time[0], end, f"{timeframe.minutes}m", time_unit="ms", eager=True)
     laid = pl.DataFrame({"close_time": grid}).join(bars, on="close_time", how="left", maintain_order="left")
-    if max_fill == 0 or laid.height == bars.height:
+    if max_fill == 0:
         return laid.with_columns(filled=pl.lit(value=False))
     missing = pl.col("close").is_null()
     last_close = pl.col("close").forward_fill(limit=max_fill)

@@ -6,7 +6,7 @@ thinly by base bars are null: they are masked all the way up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import polars as pl
@@ -51,15 +51,30 @@ def build_scales(
         If they do not agree with the base bars where both exist.
     """
     filled = to_grid(bars, base, max_fill)
-    return [ScaleBars(scale, _scale_bars(filled, base, scale, native or {})) for scale in scales]
+    resampled = _resample_each(filled, base, {scale.timeframe for scale in scales})
+    return [ScaleBars(scale, _scale_bars(resampled, base, scale, native or {})) for scale in scales]
+
+
+def _resample_each(
+    filled: pl.DataFrame, base: Timeframe, timeframes: Set[Timeframe]
+) -> dict[Timeframe, pl.DataFrame]:
+    """Bars of every timeframe, each put together out of the coarsest one that divides it."""
+    made = {base: filled}
+    for timeframe in sorted(timeframes - {base}):
+        source = max(finer for finer in made if finer.divides(timeframe))
+        made[timeframe] = resample(made[source], source, timeframe, filled["close_time"][-1])
+    return made
 
 
 def _scale_bars(
-    filled: pl.DataFrame, base: Timeframe, scale: ScaleSettings, native: Mapping[Timeframe, pl.DataFrame]
+    resampled: Mapping[Timeframe, pl.DataFrame],
+    base: Timeframe,
+    scale: ScaleSettings,
+    native: Mapping[Timeframe, pl.DataFrame],
 ) -> pl.DataFrame:
+    coarse = resampled[scale.timeframe]
     if scale.timeframe == base:
-        return filled
-    coarse = resample(filled, base, scale.timeframe)
+        return coarse
     if scale.native_history:
         if scale.timeframe not in native:
             raise ConfigError(
@@ -67,8 +82,9 @@ def _scale_bars(
                 f"of {[str(timeframe) for timeframe in native]}; give them, or set native_history to false"
             )
         coarse = prepend_native(coarse, native[scale.timeframe], scale.timeframe)
-    thin = pl.col("coverage") < MIN_COVERAGE
-    masked = coarse.with_columns(pl.when(~thin).then(name).alias(name) for name in _NUMBERS)
-    if masked.is_empty():
-        return masked
-    return to_grid(masked.drop("filled"), scale.timeframe, until=filled["close_time"][-1])
+    if coarse.is_empty():
+        return coarse
+    if coarse["coverage"].min() < MIN_COVERAGE:  # type: ignore[operator]  # a number, for there are rows
+        thin = pl.col("coverage") < MIN_COVERAGE
+        coarse = coarse.with_columns(pl.when(~thin).then(name).alias(name) for name in _NUMBERS)
+    return to_grid(coarse.drop("filled"), scale.timeframe, until=resampled[base]["close_time"][-1])

@@ -8,17 +8,27 @@ becomes a row.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import polars as pl
+from numba import njit
+from numpy.typing import NDArray
 
+from polyscale.market.bars import TIME
 from polyscale.market.errors import DataError
 from polyscale.market.timeframe import Timeframe
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 _MIN_OVERLAP = 3  # rows that must agree before native history is believed
 _RELATIVE_TOLERANCE = 1e-9
 
 
-def resample(bars: pl.DataFrame, source: Timeframe, target: Timeframe) -> pl.DataFrame:
+def resample(
+    bars: pl.DataFrame, source: Timeframe, target: Timeframe, until: datetime | None = None
+) -> pl.DataFrame:
     """Put bars together; known when: each row at its ``close_time``, the end of the coarse bar.
 
     Parameters
@@ -28,12 +38,15 @@ def resample(bars: pl.DataFrame, source: Timeframe, target: Timeframe) -> pl.Dat
         ``coverage`` and ``filled`` of an earlier resampling or of the grid are carried on.
     target
         A whole multiple of ``source``; weeks begin on Monday, 00:00 UTC.
+    until
+        The time up to which the bars were watched; absent for the last row. It matters where the last rows
+        of a coarse bar are missing: the bar is over all the same.
 
     Returns
     -------
     polars.DataFrame
-        Bars, ``coverage`` in (0, 1] and ``filled``. The last coarse bar is there only if the fine bars reach
-        its end.
+        Bars, ``coverage`` in (0, 1] and ``filled``. The last coarse bar is there only if its end has
+        been reached.
 
     Raises
     ------
@@ -41,27 +54,60 @@ def resample(bars: pl.DataFrame, source: Timeframe, target: Timeframe) -> pl.Dat
         If ``target`` is no multiple of ``source``.
     """
     share = 1 / source.bars_in(target)
-    for name, usual in (("coverage", 1.0), ("filled", False)):
-        if name not in bars.columns:
-            bars = bars.with_columns(pl.lit(usual).alias(name))
-    offset, step = target.offset_ms, target.ms
-    end_ms = (pl.col("close_time").dt.epoch("ms") - offset - 1) // step * step + step + offset
-    coarse = (
-        bars.filter(pl.col("close").is_not_null())
-        .with_columns(close_time=end_ms.cast(pl.Datetime("ms")).dt.replace_time_zone("UTC"))
-        .group_by("close_time", maintain_order=True)
-        .agg(
-            pl.col("open").first(),
-            pl.col("high").max(),
-            pl.col("low").min(),
-            pl.col("close").last(),
-            pl.col("volume").sum(),
-            pl.when(pl.col("turnover").is_not_null().all()).then(pl.col("turnover").sum()).alias("turnover"),
-            pl.col("coverage").sum() * share,
-            pl.col("filled").any(),
-        )
+    time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
+    numbers = [_numbers(bars, name) for name in ("open", "high", "low", "close", "volume", "turnover")]
+    coverage = _numbers(bars, "coverage") if "coverage" in bars.columns else np.ones(bars.height)
+    filled = bars["filled"].to_numpy() if "filled" in bars.columns else np.zeros(bars.height, np.bool_)
+    rows, end_ms = _put_together(time_ms, (*numbers, coverage), filled, target.ms, target.offset_ms)
+    opens, highs, lows, closes, volumes, turnovers, covered, any_filled = rows
+    coarse = pl.DataFrame(
+        {
+            "close_time": pl.Series(end_ms).cast(TIME),
+            "open": opens,
+            "high": highs,
+            "low": lows,
+            "close": closes,
+            "volume": volumes,
+            "turnover": pl.Series(turnovers, nan_to_null=True),
+            "coverage": covered * share,
+            "filled": any_filled > 0,
+        }
     )
-    return coarse.filter(pl.col("close_time") <= bars["close_time"][-1])
+    over = (
+        bars.is_empty() or coarse.is_empty() or coarse["close_time"][-1] <= (until or bars["close_time"][-1])
+    )
+    return coarse if over else coarse.head(-1)
+
+
+def _numbers(bars: pl.DataFrame, name: str) -> Floats:
+    column = bars[name].cast(pl.Float64)
+    return (column.fill_null(np.nan) if column.null_count() else column).to_numpy()
+
+
+@njit(nogil=True, cache=True)
+def _put_together(
+    time_ms: Ints, columns: tuple[Floats, ...], filled: Bools, step_ms: int, offset_ms: int
+) -> tuple[Floats, Ints]:
+    """Walk the fine bars once: columns of the coarse ones [8, R], and their closes [R]."""
+    opens, highs, lows, closes, volumes, turnovers, coverage = columns
+    num_rows = (time_ms[-1] - time_ms[0]) // step_ms + 2 if len(time_ms) else 0
+    rows, ends = np.zeros((8, num_rows)), np.zeros(num_rows, np.int64)
+    row = -1
+    for t in range(len(time_ms)):
+        if np.isnan(closes[t]):
+            continue
+        if row < 0 or time_ms[t] > ends[row]:
+            row += 1
+            ends[row] = (time_ms[t] - offset_ms - 1) // step_ms * step_ms + step_ms + offset_ms
+            rows[0, row], rows[1, row], rows[2, row] = opens[t], highs[t], lows[t]
+        rows[1, row] = max(rows[1, row], highs[t])
+        rows[2, row] = min(rows[2, row], lows[t])
+        rows[3, row] = closes[t]
+        rows[4, row] += volumes[t]
+        rows[5, row] += turnovers[t]
+        rows[6, row] += coverage[t]
+        rows[7, row] += filled[t]
+    return rows[:, : row + 1], ends[: row + 1]
 
 
 def prepend_native(resampled: pl.DataFrame, native: pl.DataFrame, timeframe: Timeframe) -> pl.DataFrame:

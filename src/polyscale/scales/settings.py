@@ -6,24 +6,13 @@ Beside it, how a series is taken apart into bands: by a wavelet filter, or by va
 from __future__ import annotations
 
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from polyscale.market.settings import Settings
 from polyscale.market.timeframe import Timeframe
-
-
-class ScaleSettings(Settings):
-    """One scale of the market."""
-
-    timeframe: Timeframe
-    lookback: int = Field(ge=1, description="rows of this scale that a forecast may depend on")
-    source: Literal["resample"] = "resample"
-    native_history: bool = Field(
-        False,
-        description="use stored bars of this timeframe from before the base bars, if the overlap agrees",
-    )
 
 
 class WaveletSettings(Settings):
@@ -31,6 +20,11 @@ class WaveletSettings(Settings):
 
     wavelet: str = Field("db4", description="a discrete filter of PyWavelets")
     levels: int = Field(4, ge=1, le=12, description="details; the j-th holds periods of about 2^j to 2^(j+1)")
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """``detail_1``, the finest, ... and ``trend``."""
+        return (*(f"detail_{level + 1}" for level in range(self.levels)), "trend")
 
     @field_validator("wavelet")
     @classmethod
@@ -62,6 +56,70 @@ class VmdSettings(Settings):
     init: Literal["uniform", "zero", "random"] = Field("uniform", description="where frequencies start")
     seed: int = Field(0, ge=0, description="of the random start, the same one for every window")
     tol: float = Field(1e-7, gt=0, le=1, description="mean squared change, in sd^2, at which to stop")
+    every: int = Field(1, ge=1, description="bars from one computed row to the next; rows between hold it")
     max_iterations: int = Field(
         500, ge=2, description="iterates, the start being the first: one update fewer, as vmdpy counts"
     )
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """``mode_1``, the slowest, ..."""
+        return tuple(f"mode_{k + 1}" for k in range(self.modes))
+
+
+class Source(StrEnum):
+    """Where the rows of a scale come from."""
+
+    RESAMPLE = "resample"  # features of the scale's bars
+    WAVELET = "wavelet"  # bands of the log closes of the scale's bars
+    VMD = "vmd"  # their variational modes
+
+
+class ScaleSettings(Settings):
+    """One scale of the market: a timeframe, or bands of it."""
+
+    timeframe: Timeframe
+    lookback: int = Field(ge=1, description="rows of this scale that a forecast may depend on")
+    source: Source = Source.RESAMPLE
+    wavelet: WaveletSettings | None = Field(None, description="with source: wavelet; absent: db4, 4 levels")
+    vmd: VmdSettings | None = Field(None, description="with source: vmd; absent: 4 modes of 256 bars")
+    bands: tuple[str, ...] | None = Field(
+        None,
+        description="of the decomposition: detail_1 (finest) ..., trend; mode_1 (slowest) ...; absent: all",
+    )
+    features: tuple[str, ...] | None = Field(
+        None, description="of the catalogue, with source: resample; absent: data.features"
+    )
+    native_history: bool = Field(
+        False,
+        description="use stored bars of this timeframe from before the base bars, if the overlap agrees",
+    )
+
+    @property
+    def name(self) -> str:
+        """``5m``, ``5m wavelet``, ``5m vmd mode_1``."""
+        source = () if self.source is Source.RESAMPLE else (self.source.value,)
+        return " ".join((str(self.timeframe), *source, *(self.bands or ())))
+
+    @property
+    def all_bands(self) -> tuple[str, ...]:
+        """Names of what the source takes a series apart into."""
+        if self.source is Source.WAVELET:
+            return (self.wavelet or WaveletSettings()).bands
+        return (self.vmd or VmdSettings()).bands if self.source is Source.VMD else ()
+
+    @model_validator(mode="after")
+    def _belongs_to_source(self) -> ScaleSettings:
+        for key, source in (("wavelet", Source.WAVELET), ("vmd", Source.VMD), ("features", Source.RESAMPLE)):
+            if getattr(self, key) is not None and self.source is not source:
+                raise ValueError(
+                    f"{key} must be given with source: {source.value} only, got {self.source.value}"
+                )
+        chosen = self.bands if self.bands is not None else self.all_bands
+        if list(chosen) != [band for band in self.all_bands if band in chosen] or (
+            self.bands is not None and not self.bands
+        ):
+            raise ValueError(
+                f"bands must be out of {list(self.all_bands)}, in this order, got {list(chosen)}"
+            )
+        return self

@@ -40,8 +40,8 @@ def modwt(values: Floats, settings: WaveletSettings) -> Floats:
     Returns
     -------
     numpy.ndarray
-        [levels + 1, T], rows named by `bands`. NaN in the first ``reach - 1`` columns. After a missing value
-        a band is NaN for as long as it reaches back, and then what it would have been without.
+        [levels + 1, T], rows named by ``settings.bands``. NaN in the first ``reach - 1`` columns. After a
+        missing value a band is NaN for as long as it reaches back, and then what it would have been without.
 
     References
     ----------
@@ -64,11 +64,6 @@ def modwt(values: Floats, settings: WaveletSettings) -> Floats:
 def reach(settings: WaveletSettings) -> int:
     """Rows on which a row depends, itself included: (taps - 1) (2^levels - 1) + 1."""
     return (len(_taps(settings)) - 1) * (2**settings.levels - 1) + 1
-
-
-def bands(settings: WaveletSettings) -> tuple[str, ...]:
-    """Names of the rows of `modwt`; ``detail_1`` is the finest."""
-    return (*(f"detail_{level}" for level in range(1, settings.levels + 1)), "trend")
 
 
 def wavelet_decomposition(prices: Floats, wavelet: str = "db4", levels: int = 4) -> dict[str, Floats]:

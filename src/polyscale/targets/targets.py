@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from polyscale.features.realised import lead, squared_returns, trailing_mean
+from polyscale.features.realised import squared_returns
+from polyscale.features.windows import lead, trailing_mean
 from polyscale.market.timeframe import Timeframe
 
 Floats = NDArray[np.float64]

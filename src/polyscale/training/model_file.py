@@ -1,12 +1,12 @@
 """A trained model on disk: ``model.safetensors`` for the weights, ``model.json`` for all else. No pickle.
 
-The JSON holds the network's spec, the data settings, the frozen scalers and a fingerprint of every feature's
-formula, so that a model is never fed features that only share a name with those it learned from.
+The JSON holds the network's spec, the data settings, the frozen scalers and what every feature's formula
+gives on a fixed series, so that a model is never fed features that only share a name with those it learned
+from.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,18 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from polyscale.dataset.inputs import features_of
 from polyscale.dataset.panel import Panel
 from polyscale.dataset.scaling import Scaler
 from polyscale.dataset.settings import DataSettings
 from polyscale.dataset.stretches import ScaledPanel, scale_panel
-from polyscale.features.catalogue import CATALOGUE
+from polyscale.features.probe import changed, probe
 from polyscale.market.errors import RunError
 from polyscale.market.settings import Settings
 from polyscale.model.network import MultiScaleAttention
 from polyscale.model.settings import NetworkSpec
 
-FORMAT = 1
+FORMAT = 2  # 2: features by scale, probes instead of hashes of text
 _WEIGHTS, _FACTS = "model.safetensors", "model.json"
 
 
@@ -37,7 +38,7 @@ class ModelFacts(Settings):
     data: DataSettings
     feature_scalers: tuple[Scaler | None, ...]  # one per scale, None where it was never warm in training
     origin_scaler: Scaler
-    fingerprints: dict[str, str]  # feature -> hash of its formula
+    probes: tuple[dict[str, tuple[float, ...]], ...]  # per scale: feature -> its values on a fixed series
 
     def scale(self, panel: Panel) -> ScaledPanel:
         """What the network reads of a panel: its rows under the frozen scalers."""
@@ -52,10 +53,9 @@ class Model:
     facts: ModelFacts
 
 
-def fingerprints(features: tuple[str, ...]) -> dict[str, str]:
-    """Hash of each feature's formula and warm-up."""
-    texts = {name: f"{CATALOGUE[name].expression}|{CATALOGUE[name].warm_up}" for name in features}
-    return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in texts.items()}
+def probes(data: DataSettings) -> tuple[dict[str, tuple[float, ...]], ...]:
+    """What the features of every scale give on a fixed series."""
+    return tuple(probe(features_of(data, scale), scale.timeframe) for scale in data.scales)
 
 
 def save_model(model: Model, folder: Path) -> None:
@@ -94,12 +94,9 @@ def _read_facts(path: Path) -> ModelFacts:
             f"{path}: must be readable JSON ({error}); the run is damaged or was never trained"
         ) from error
     found = raw.get("format") if isinstance(raw, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise RunError(f"{path}: model format must be <= {FORMAT}, got {found}; update polyscale to read it")
-    names = raw.get("fingerprints") if isinstance(raw, dict) else None
-    unknown = sorted(set(names or ()) - set(CATALOGUE))
-    if unknown:
-        raise RunError(f"{path}: made with features that this version does not have: {unknown}; train again")
+    if isinstance(found, int) and found != FORMAT:
+        remedy = "update polyscale to read it" if found > FORMAT else "train again"
+        raise RunError(f"{path}: model format must be {FORMAT}, got {found}; {remedy}")
     try:
         facts = ModelFacts.model_validate_json(json.dumps(raw))
     except ValidationError as error:
@@ -108,9 +105,11 @@ def _read_facts(path: Path) -> ModelFacts:
         raise RunError(
             f"{path}: {where or 'content'}: {what['msg']}; the run is damaged, train again"
         ) from error
-    changed = [
-        n for n, hashed in fingerprints(facts.data.features).items() if facts.fingerprints.get(n) != hashed
+    moved = [
+        f"{name} ({scale.name})"
+        for scale, then, now in zip(facts.data.scales, facts.probes, probes(facts.data), strict=True)
+        for name in changed(then, now)
     ]
-    if changed:
-        raise RunError(f"{path}: made with other formulas of the features {changed}; train again")
+    if moved:
+        raise RunError(f"{path}: made with other formulas of the features {moved}; train again")
     return facts
