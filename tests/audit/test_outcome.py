@@ -69,6 +69,15 @@ def test_audits_are_joined_in_order():
     assert two.clean
 
 
+def test_joined_audits_say_what_each_line_is_of():
+    one, two = (Audit((), (Scope("prefix", 1, 9, 0),)).named(name) for name in ("features", "signal"))
+    assert str(one.join(two)).splitlines()[2:] == [
+        "of        test    cuts  rows  findings",
+        "features  prefix     1     9         0",
+        "signal    prefix     1     9         0",
+    ]
+
+
 def test_findings_of_one_column_share_a_line():
     bars = five_minutes(3)
     text = str(
