@@ -241,9 +241,9 @@ def test_bar_by_bar_compares_a_step_with_the_whole_run():
     whole = column(x=CLOSE.rolling_mean(20))
     calls = []
 
-    def step(bars):
-        calls.append(bars.height)
-        return whole(bars.tail(20)).tail(1)
+    def step(bars, since):
+        calls.append(bars.filter(pl.col("close_time") <= since).height)
+        return whole(bars).filter(pl.col("close_time") > since)
 
     audit = check(whole, BARS, newest=step, memory=20)
     assert audit.clean
@@ -252,7 +252,8 @@ def test_bar_by_bar_compares_a_step_with_the_whole_run():
 
 
 def test_a_step_that_computes_something_else_is_found():
-    audit = check(column(x=CLOSE.rolling_mean(20)), BARS, newest=column(x=CLOSE.rolling_mean(19)))
+    other = column(x=CLOSE.rolling_mean(19))
+    audit = check(column(x=CLOSE.rolling_mean(20)), BARS, newest=lambda bars, since: other(bars))
     leak = found(audit, "x")
     assert leak.test == "bar-by-bar"
     assert "another one" in leak.note

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from polyscale.audit import Plan, check
-from polyscale.dataset.panel import build_panel, num_origin_inputs
+from polyscale.dataset.panel import build_panel, memory_bars, num_origin_inputs, panel_of_any_length
 from polyscale.dataset.scaling import fit_scaler
 from polyscale.dataset.settings import DataSettings, SplitSettings
 from polyscale.dataset.split import boundaries, check_parts, split
@@ -50,6 +50,28 @@ def panel_rows(bars):
 def test_no_input_of_an_origin_knows_its_future(bars):
     cuts = tuple(bars["close_time"][kept - 1] for kept in (2_001, 2_304, 2_400, 3_000, 3_839))
     assert check(panel_rows, bars, plan=Plan(whole_cuts=cuts, newest_cuts=0, truncations=0)).findings == ()
+
+
+@pytest.mark.parametrize("num_bars", [1, 2, 5])
+def test_a_history_of_a_bar_or_two_has_rows_and_no_usable_origin(bars, num_bars):
+    panel = panel_of_any_length("X", bars.head(num_bars), SETTINGS)
+    assert len(panel.time_ms) == num_bars
+    assert not panel.usable.any()
+    with pytest.raises(HistoryError, match=f"found {num_bars}"):
+        build_panel("X", bars.head(num_bars), SETTINGS)
+
+
+def test_what_is_asked_for_from_a_day_on_is_the_same_and_needs_no_more_than_its_memory(bars, panel):
+    memory, last = memory_bars(SETTINGS), 3_500
+    since_ms = int(panel.time_ms[last - 5])
+    late = build_panel("X", bars.slice(last + 1 - memory, memory), SETTINGS, since_ms=since_ms)
+    for name in ("origin", "base"):
+        np.testing.assert_allclose(
+            getattr(late, name)[-5:], getattr(panel, name)[last - 4 : last + 1], rtol=1e-9
+        )
+    assert memory < last
+    assert late.usable[-5:].all()
+    assert not late.usable[: memory - 200].any()
 
 
 def test_the_width_of_the_origin_is_as_announced(panel):

@@ -8,6 +8,7 @@ says.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from polyscale.market.errors import DataError
 ROWS: Final = "rows"
 LIVE: Final = "bar-by-bar"
 CAUSAL: Final = (PREFIX, *POISONS, ROWS, LIVE)
-_NEWEST: Final = 4  # bars whose rows are compared where a memory is given
+_NEWEST: Final = 4  # bars whose rows are compared where a step or a memory is given
+_AHEAD: Final = 512  # bars of future that a step is shown, wrecked
 _EVER: Final = -(2**62)  # before all times
 _EARLY_SHARE: Final = 0.05  # of the bars: with fewer a stage may raise
 
@@ -31,7 +33,7 @@ _EARLY_SHARE: Final = 0.05  # of the bars: with fewer a stage may raise
 class Live(NamedTuple):
     """How the newest rows are computed for less than a whole run."""
 
-    newest: Stage | None = None
+    newest: Stage | None = None  # newest(bars, since=..., **sources): rows after an instant alone
     memory: int | None = None
 
 
@@ -50,23 +52,35 @@ def wreck_newest(trial: Trial, cut: int, poison: str, live: Live) -> None:
         wreck_whole(trial, cut, (PREFIX, poison))
         return
     known = trial.inputs.bars.known_at(cut)
-    memory = live.memory or known
-    after = int(trial.bar_times[known - _NEWEST - 1]) if known > _NEWEST else _EVER
-    window = trial.inputs.window(
-        max(known - memory - _NEWEST + 1, 0), min(known + memory, len(trial.bar_times))
-    )
+    after = int(trial.bar_times[known - _NEWEST - 1]) if known > _NEWEST else int(trial.bar_times[0]) - 1
     expected = trial.whole.between(after, int(trial.bar_times[known - 1]))
-    found = _run(trial, LIVE, Wreck(PREFIX, cut), window, expected, live.newest)
+    if live.newest is None:
+        _wreck_piece(trial, cut, poison, expected, after, live.memory or known)
+        return
+    window = _window(trial, known, live.memory or known, _AHEAD)
+    step = partial(live.newest, since=instant(after))
+    for test, method in ((LIVE, PREFIX), (poison, poison)):
+        found = _run(trial, test, Wreck(method, cut), window, expected, step)
+        if found is not None:
+            found = found.between(after, cut)
+            _examine(trial, test, _newest_of(expected, found), found, cut)
+
+
+def _wreck_piece(trial: Trial, cut: int, poison: str, expected: Rows, after: int, memory: int) -> None:
+    """A piece of the bars against the whole run; then against itself with its future wrecked."""
+    window = _window(trial, trial.inputs.bars.known_at(cut), memory, memory)
+    found = _run(trial, LIVE, Wreck(PREFIX, cut), window, expected)
     if found is not None:
-        found = found.between(after, cut)
-        _examine(trial, LIVE, expected if live.newest is None else _newest_of(expected, found), found, cut)
-    if live.memory is not None:  # against the same piece of bars, so that its future alone differs
-        whole = Wreck(PREFIX, int(window.bars.times[-1]))  # nothing lies after it
-        piece, poisoned = (
-            _run(trial, poison, wreck, window, expected) for wreck in (whole, Wreck(poison, cut))
-        )
-        if piece is not None and poisoned is not None:
-            _examine(trial, poison, piece.between(after, cut), poisoned.between(after, cut), cut)
+        _examine(trial, LIVE, expected, found.between(after, cut), cut)
+    whole = Wreck(PREFIX, int(window.bars.times[-1]))  # nothing lies after it
+    piece, poisoned = (_run(trial, poison, wreck, window, expected) for wreck in (whole, Wreck(poison, cut)))
+    if piece is not None and poisoned is not None:
+        _examine(trial, poison, piece.between(after, cut), poisoned.between(after, cut), cut)
+
+
+def _window(trial: Trial, known: int, memory: int, ahead: int) -> Inputs:
+    """What the newest rows depend on, and some of what comes after."""
+    return trial.inputs.window(max(known - memory - _NEWEST + 1, 0), min(known + ahead, len(trial.bar_times)))
 
 
 def _newest_of(expected: Rows, found: Rows) -> Rows:

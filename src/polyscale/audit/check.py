@@ -52,8 +52,8 @@ def check(
         Bars that a value needs, the newest included, for all columns or by column; earlier rows may be wrong
         when bars begin later. Absent: every value that is there must be right (null until warm).
     newest
-        A cheaper function of the same arguments that gives the newest rows only, such as a live step. It is
-        compared with the whole run at many instants.
+        A cheaper function, such as a live step: ``newest(bars, since=instant, **sources)`` gives the rows
+        after an instant alone. It is compared with the whole run at many instants.
     memory
         Bars on which the newest rows depend; many cuts then run on so many bars only.
     plan

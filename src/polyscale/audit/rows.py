@@ -112,7 +112,7 @@ def compare(expected: Rows, found: Rows, sizes: Mapping[str, float], plan: Plan)
             moved.append(Moved(name, int(expected.times[-1]), "a column", "no column"))
             continue
         after = found.columns[name]
-        relative = plan.relative_of.get(name, plan.relative)
+        relative = plan.tolerance(name)
         where = _differs(before, after, relative, relative * sizes.get(name, 0.0))
         if where.any():
             row = len(where) - 1 - int(where[::-1].argmax())

@@ -16,6 +16,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import typer
 
 from polyscale.cli import (
+    audit_command,
     bars_commands,
     demo_command,
     features_command,
@@ -58,6 +59,7 @@ run_commands.register(app)
 demo_command.register(app)
 replay_command.register(app)
 features_command.register(app)
+audit_command.register(app)
 upkeep_commands.register(app)
 
 

@@ -32,6 +32,9 @@ ResumeOption = Annotated[
 ]
 
 
+_CUTS = 12  # of the short audit that every run has
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("run", epilog="Example: polyscale run --config configs/btc_5m.yaml")(run_all)
@@ -202,24 +205,34 @@ def _job(
 
 
 def _run(job: Job, watch: Watch) -> tuple[dict[str, Any], list[str]]:
-    """Train and judge; the summary, and the symbols that were judged."""
+    """Train, judge and audit in short; the summary, and the symbols that were judged."""
+    from polyscale.pipeline.audit import Depth, audit_run, keep_audit
     from polyscale.pipeline.run import evaluate
     from polyscale.pipeline.tell import summary
 
-    outcomes = evaluate(job.train(watch), job.symbols, job.prepared, watch)
-    return summary(job.folder, outcomes), [outcome.symbol for outcome in outcomes]
+    run = job.train(watch)
+    outcomes = evaluate(run, job.symbols, job.prepared, watch)
+    audit = audit_run(run, job.symbols, watch, _CUTS, Depth.NEWEST)
+    keep_audit(job.folder, audit, _CUTS, Depth.NEWEST)
+    told = summary(job.folder, outcomes) | {
+        "audit": {"clean": audit.clean, "leaks": list(map(str, audit.findings))}
+    }
+    return told, [outcome.symbol for outcome in outcomes]
 
 
 def tell(told: dict[str, Any], symbols: list[str], seconds: float, *, as_json: bool) -> None:
-    """What came out of a run, as tables or as one JSON object."""
+    """What came out of a run, as tables or as one JSON object; exit status 1 if a row knows its future."""
     from polyscale.cli import console, show
 
     if as_json:
         console.print_json(told)
-        return
-    for symbol in symbols:
-        show.show_outcome(told["symbols"][symbol], symbol)
-    console.out.print(f"report: {told['report']}   ({seconds:.0f} s)", highlight=False)
+    else:
+        for symbol in symbols:
+            show.show_outcome(told["symbols"][symbol], symbol)
+        show.show_short_audit(told["audit"], _CUTS)
+        console.out.print(f"report: {told['report']}   ({seconds:.0f} s)", highlight=False)
+    if not told["audit"]["clean"]:
+        raise typer.Exit(1)
 
 
 def _read(path: Path, seed: int | None) -> RunConfig:

@@ -32,6 +32,19 @@ def show_outcome(told: dict[str, Any], symbol: str) -> None:
         console.out.print(f"- {sentence}", highlight=False, markup=False)
 
 
+def show_short_audit(told: dict[str, Any], cuts: int) -> None:
+    """Whether any of the newest rows knew its future."""
+    if told["clean"]:
+        text = (
+            f"- Look-ahead audit: clean at {cuts} cuts of the newest rows; `polyscale audit last` asks more."
+        )
+        console.out.print(text, highlight=False, markup=False)
+        return
+    console.out.print("- Look-ahead audit: what stands above cannot be believed, for", highlight=False)
+    for leak in told["leaks"]:
+        console.out.print(f"  {leak}", highlight=False, markup=False)
+
+
 def show_forecast(each: dict[str, Any]) -> None:
     """The newest forecast of one symbol, a row per horizon."""
     rows = each["newest"]

@@ -83,6 +83,21 @@ def build_panel(
     HistoryError
         If there are too few base bars for one forecast; it says how many are needed and found.
     """
+    panel = panel_of_any_length(symbol, bars, settings, native, context, since_ms)
+    _check_history(panel, settings)
+    _log_masked(panel)
+    return panel
+
+
+def panel_of_any_length(
+    symbol: str,
+    bars: pl.DataFrame,
+    settings: DataSettings,
+    native: Mapping[Timeframe, pl.DataFrame] | None = None,
+    context: Context | None = None,
+    since_ms: int | None = None,
+) -> Panel:
+    """`build_panel` without its demand for a usable origin."""
     base = settings.base
     scales = build_scales(bars, base, settings.scales, settings.max_fill, native)
     sets = [features_of(settings, scale.settings) for scale in scales]
@@ -92,7 +107,7 @@ def build_panel(
     targets = make_targets(grid, base, settings.horizons)
     base_log_variance = base_forecast(grid, base, targets, settings.base_forecast, since_ms)
     index, ages = _alignment(scales, time_ms)
-    panel = Panel(
+    return Panel(
         symbol=symbol,
         bars=grid,
         traded=grid["close_time"].is_in(bars["close_time"].implode()).to_numpy(),
@@ -106,9 +121,20 @@ def build_panel(
         base=base_log_variance,
         targets=targets,
     )
-    _check_history(panel, settings, sets[0])
-    _log_masked(panel)
-    return panel
+
+
+def memory_bars(settings: DataSettings) -> int:
+    """Base bars on which a forecast at the newest of them depends, if none is missing."""
+    day = DAY_MS // settings.base.ms
+    longest = settings.base.bars_in(settings.horizons[-1])
+    base = (settings.base_forecast.window_days + 8) * day + longest  # fitted at midnight, on rows a week warm
+    scales = [
+        (scale.lookback + features_of(settings, scale).warm_up(scale.timeframe) + 1)
+        * settings.base.bars_in(scale.timeframe)
+        for scale in settings.scales
+        if not scale.native_history
+    ]
+    return max(base, *scales)
 
 
 def num_origin_inputs(settings: DataSettings) -> int:
@@ -123,7 +149,7 @@ def _feature_rows(sets: list[FeatureSet], scales: list[ScaleBars], context: Cont
         for features, scale in zip(sets, scales, strict=True)
     ]
     return tuple(
-        frame.drop("close_time").fill_null(np.nan).to_numpy().reshape(frame.height, -1)
+        frame.drop("close_time").fill_null(np.nan).to_numpy().reshape(frame.height, frame.width - 1)
         for frame in compute_scales(jobs)
     )
 
@@ -161,9 +187,10 @@ def _log_masked(panel: Panel) -> None:
         )
 
 
-def _check_history(panel: Panel, settings: DataSettings, feature_set: FeatureSet) -> None:
+def _check_history(panel: Panel, settings: DataSettings) -> None:
     if panel.usable.any():
         return
+    feature_set = features_of(settings, settings.scales[0])
     longest = settings.horizons[-1]
     day = DAY_MS // settings.base.ms
     fitted = settings.base.bars_in(Timeframe(7 * 1_440)) + settings.base_forecast.min_days * day

@@ -67,6 +67,27 @@ class Forecast:
                 raise DataError(f"forecast.{name} must be finite, got {(~np.isfinite(values)).sum()} others")
             values.setflags(write=False)
 
+    @classmethod
+    def empty(
+        cls, horizons: tuple[Timeframe, ...], levels: tuple[float, ...], scales: tuple[str, ...]
+    ) -> Forecast:
+        """A forecast at no origin: its frame has the columns and no rows."""
+        h, q, s = len(horizons), len(levels), len(scales)
+        none = np.empty((0, h))
+        return cls(
+            close_time=np.empty(0, "datetime64[ms]"),
+            horizons=horizons,
+            levels=levels,
+            scales=scales,
+            quantiles=np.empty((0, h, q)),
+            prob_up=none,
+            volatility=none.copy(),
+            expected_return=none.copy(),
+            base_volatility=none.copy(),
+            scale_weights=np.empty((0, s)),
+            cross_attention=np.empty((0, s, s)),
+        )
+
     def __len__(self) -> int:
         return len(self.close_time)
 

@@ -61,7 +61,7 @@ def learn(
     """Fit the frozen scalers and the network on training origins; validation chooses when to stop."""
     from polyscale.training.fit import fit  # Lightning takes seconds to load, and only training needs it
 
-    feature_scalers, origin_scaler = _fit_scalers(prepared, config.data)
+    feature_scalers, origin_scaler = fit_scalers(prepared, config.data)
     spec = NetworkSpec(
         settings=config.network,
         scales=tuple(scale.name for scale in config.data.scales),
@@ -92,7 +92,7 @@ def learn(
     return Model(network, facts), history
 
 
-def _fit_scalers(prepared: Prepared, data: DataSettings) -> tuple[tuple[Scaler | None, ...], Scaler]:
+def fit_scalers(prepared: Prepared, data: DataSettings) -> tuple[tuple[Scaler | None, ...], Scaler]:
     """One scaler per scale, over the rows that training origins know, and one for the origins' inputs."""
     pairs = list(zip(prepared.panels, prepared.splits, strict=True))
     per_scale = tuple(

@@ -22,6 +22,7 @@ def write_report(folder: RunFolder, config: RunConfig, outcomes: Sequence[Symbol
             provenance={"run": folder.name, **folder.about},
             config_yaml=folder.read_text("config.yaml"),
             history=folder.read_json("history.json"),
+            audit=folder.read_json("audit.json") if (folder.path / "audit.json").is_file() else None,
         )
     )
     return folder.write_text("report.html", page)

@@ -19,6 +19,7 @@ from polyscale.evaluation.scorecard import Scorecard
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.report import palette
+from polyscale.report.badge import badge
 from polyscale.report.baselines import baselines_section
 from polyscale.report.calibration import calibration_section
 from polyscale.report.fan import fan_section
@@ -51,6 +52,7 @@ class ReportInput:
     provenance: Mapping[str, object]  # mappings inside are written out
     config_yaml: str
     history: Sequence[Mapping[str, object]]  # per epoch: epoch, train_loss, val_loss
+    audit: Mapping[str, object] | None = None  # audit.json of the run
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def render(report: ReportInput) -> str:
         title=report.title,
         simulated=report.simulated,
         period=_period(report),
+        badge=badge(report.audit),
         verdict=[_claim(sentence) for sentence in report.verdict],
         chapters=chapters,
         closing=[training_section(report.history), _provenance(report)],
