@@ -24,7 +24,7 @@ ROWS: Final = "rows"
 LIVE: Final = "bar-by-bar"
 CAUSAL: Final = (PREFIX, *POISONS, ROWS, LIVE)
 _NEWEST: Final = 4  # bars whose rows are compared where a memory is given
-_EVER: Final = -(2**62)  # before all times
+EVER: Final = -(2**62)  # before all times
 _EARLY_SHARE: Final = 0.05  # of the bars: with fewer a stage may raise
 
 
@@ -37,11 +37,11 @@ class Live(NamedTuple):
 
 def wreck_whole(trial: Trial, cut: int, methods: tuple[str, ...]) -> None:
     """Compare all rows up to a cut under each method."""
-    expected = trial.whole.between(_EVER, cut)
+    expected = trial.whole.between(EVER, cut)
     for method in methods:
         found = _run(trial, method, Wreck(method, cut), trial.inputs, expected)
         if found is not None:
-            _examine(trial, method, expected, found.between(_EVER, cut), cut)
+            _examine(trial, method, expected, found.between(EVER, cut), cut)
 
 
 def wreck_newest(trial: Trial, cut: int, poison: str, live: Live) -> None:
@@ -51,7 +51,7 @@ def wreck_newest(trial: Trial, cut: int, poison: str, live: Live) -> None:
         return
     known = trial.inputs.bars.known_at(cut)
     memory = live.memory or known
-    after = int(trial.bar_times[known - _NEWEST - 1]) if known > _NEWEST else _EVER
+    after = int(trial.bar_times[known - _NEWEST - 1]) if known > _NEWEST else EVER
     window = trial.inputs.window(
         max(known - memory - _NEWEST + 1, 0), min(known + memory, len(trial.bar_times))
     )
