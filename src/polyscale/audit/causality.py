@@ -109,7 +109,7 @@ def _examine(trial: Trial, test: str, expected: Rows, found: Rows, cut: int) -> 
         expected, found = expected.at(common), found.at(common)
     trial.record.compared(ROWS, len(expected.times))
     trial.record.compared(test, len(expected.times))
-    for moved in compare(expected, found, trial.sizes, trial.plan.relative):
+    for moved in compare(expected, found, trial.sizes, trial.plan):
         trial.record.find(
             Finding(test, moved.column, instant(moved.row), instant(cut), moved.before, moved.after)
         )

@@ -139,7 +139,7 @@ class _Search:
         expected, found = (each.between(time - 1, time) for each in (self._trial.whole, rows))
         if len(expected.times) != len(found.times):
             return True
-        moved = compare(expected, found, self._trial.sizes, self._trial.plan.relative)
+        moved = compare(expected, found, self._trial.sizes, self._trial.plan)
         return any(each.column == finding.column for each in moved)
 
 

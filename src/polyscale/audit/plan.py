@@ -24,4 +24,7 @@ class Plan(Settings):
     )
     locate: int = Field(8, ge=0, description="columns whose source and reach are looked for")
     relative: float = Field(1e-9, ge=0, lt=1, description="of a value, and of its column's median size")
+    relative_of: dict[str, float] = Field(
+        {}, description="the same, by column, where it is another one: a network in float32 is less exact"
+    )
     seed: int = Field(1, ge=0, description="of the cuts' jitter and of the wrecked values")

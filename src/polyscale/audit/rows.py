@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from polyscale.audit.frames import Ints, microseconds
 from polyscale.audit.outcome import Value
+from polyscale.audit.plan import Plan
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -97,7 +98,7 @@ def typical_sizes(rows: Rows) -> dict[str, float]:
     return sizes
 
 
-def compare(expected: Rows, found: Rows, sizes: Mapping[str, float], relative: float) -> list[Moved]:
+def compare(expected: Rows, found: Rows, sizes: Mapping[str, float], plan: Plan) -> list[Moved]:
     """Every column's newest value that differs, of rows that both have at the same times.
 
     Columns that only one of them has are differences in their newest row.
@@ -111,6 +112,7 @@ def compare(expected: Rows, found: Rows, sizes: Mapping[str, float], relative: f
             moved.append(Moved(name, int(expected.times[-1]), "a column", "no column"))
             continue
         after = found.columns[name]
+        relative = plan.relative_of.get(name, plan.relative)
         where = _differs(before, after, relative, relative * sizes.get(name, 0.0))
         if where.any():
             row = len(where) - 1 - int(where[::-1].argmax())

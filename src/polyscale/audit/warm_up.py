@@ -77,7 +77,7 @@ def _check_column(trial: Trial, start: int, expected: Rows, found: Rows, age: In
     there = found.present()[name]
     due = there | expected.present()[name]
     used = there & (age > 0) if needed is None else due & (age >= needed)
-    for moved in compare(_take(expected, used), _take(found, used), trial.sizes, trial.plan.relative):
+    for moved in compare(_take(expected, used), _take(found, used), trial.sizes, trial.plan):
         trial.record.find(
             Finding(
                 WARM_UP, name, instant(moved.row), instant(trial.bar_times[start]), moved.before, moved.after
