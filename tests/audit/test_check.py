@@ -259,6 +259,18 @@ def test_a_step_that_computes_something_else_is_found():
     assert "another one" in leak.note
 
 
+def test_a_leak_of_a_column_that_begins_late_is_found():
+    begun = pl.int_range(pl.len()) > BARS.height - 60
+    leak = found(check(column(y=CLOSE, x=pl.when(begun).then(CLOSE.shift(-2))), BARS, plan=FEW), "x")
+    assert leak.reach.bars == 2
+
+
+def test_a_column_that_was_not_tested_is_named():
+    begun = pl.int_range(pl.len()) > BARS.height - 3
+    audit = check(column(y=CLOSE, x=pl.when(begun).then(CLOSE.shift(-2)), z=None), BARS, plan=FEW)
+    assert "no value before any cut, not tested: x, z" in str(audit)
+
+
 def test_a_stage_that_draws_at_random_is_told_so():
     rng = np.random.default_rng(1)
     stage = lambda bars: bars.select("close_time", x=pl.Series(rng.normal(size=bars.height)))  # noqa: E731

@@ -1,4 +1,5 @@
 import numpy as np
+import polars as pl
 import pytest
 
 from polyscale.audit.cuts import newest_cuts, whole_cuts
@@ -58,6 +59,18 @@ def test_early_bars_are_cut_too():
 def test_whole_cuts_fall_on_midnight_and_elsewhere():
     on_midnight = [cut % DAY == 0 for cut in whole_cuts(trial(BARS))]
     assert on_midnight == [True, False, True]
+
+
+@pytest.mark.parametrize("begins", [0, 3_000, 5_700])
+def test_most_cuts_lie_where_every_column_has_begun(begins):
+    late = pl.when(pl.int_range(pl.len()) >= begins).then("close")
+    rows = read_rows(BARS.select("close_time", "close", late=late, never=pl.lit(None)))
+    plan = Plan(newest_cuts=20)
+    given = Trial(None, read_inputs(BARS, None, 1), rows, {}, plan, Record([]))
+    start = BARS["close_time"].dt.epoch("us")[begins]
+    assert all(cut >= start for cut in whole_cuts(given))
+    assert sum(cut >= start for cut in newest_cuts(given)) >= 10
+    assert begins == 0 or sum(cut < start for cut in newest_cuts(given)) >= 3
 
 
 def test_cuts_can_be_named():

@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from polyscale.audit.plan import Plan
+from polyscale.audit import Plan
 from polyscale.audit.rows import compare, read_rows, typical_sizes
 from tests.audit.market import five_minutes
 
@@ -46,6 +46,13 @@ def test_what_counts_as_a_difference(before, after, differs):
     assert bool(moved(before, after)) is differs
 
 
+def test_a_column_may_have_a_tolerance_of_its_own():
+    a, b = rows(1.0, 2.0, 3.0, 4.0), rows(1.0, 2.0, 3.0, 4.001)
+    assert compare(a, b, {}, Plan())
+    assert compare(a, b, {}, Plan(relative_of={"y": 1e-2}))
+    assert not compare(a, b, {}, Plan(relative_of={"x": 1e-2}))
+
+
 def test_the_newest_row_that_moved_is_told():
     (move,) = moved((1.0, 2.0, 3.0, 4.0), (9.0, 2.0, 8.0, 4.0))
     assert (move.before, move.after) == (3.0, 8.0)
@@ -55,13 +62,13 @@ def test_the_newest_row_that_moved_is_told():
 def test_categories_are_compared_by_their_words():
     words = (["b", "a", "b", "a"], ["b", "a", "b", "c"])
     a, b = (rows(*each, dtype=pl.Categorical) for each in words)
-    assert [(move.before, move.after) for move in compare(a, b, {}, Plan())] == [("a", "c")]
+    assert [(move.before, move.after) for move in compare(a, b, {}, Plan(relative=0))] == [("a", "c")]
 
 
 def test_a_column_that_comes_or_goes_is_a_difference():
     a = rows(1.0, 2.0, 3.0, 4.0)
     b = read_rows(pl.DataFrame({"close_time": TIMES, "y": [1.0, 2.0, 3.0, 4.0]}))
-    assert [(move.column, move.after) for move in compare(a, b, {}, Plan())] == [
+    assert [(move.column, move.after) for move in compare(a, b, {}, Plan(relative=0))] == [
         ("x", "no column"),
         ("y", "a column"),
     ]

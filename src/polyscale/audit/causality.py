@@ -26,7 +26,7 @@ LIVE: Final = "bar-by-bar"
 CAUSAL: Final = (PREFIX, *POISONS, ROWS, LIVE)
 _NEWEST: Final = 4  # bars whose rows are compared where a step or a memory is given
 _AHEAD: Final = 512  # bars of future that a step is shown, wrecked
-_EVER: Final = -(2**62)  # before all times
+EVER: Final = -(2**62)  # before all times
 _EARLY_SHARE: Final = 0.05  # of the bars: with fewer a stage may raise
 
 
@@ -39,11 +39,11 @@ class Live(NamedTuple):
 
 def wreck_whole(trial: Trial, cut: int, methods: tuple[str, ...]) -> None:
     """Compare all rows up to a cut under each method."""
-    expected = trial.whole.between(_EVER, cut)
+    expected = trial.whole.between(EVER, cut)
     for method in methods:
         found = _run(trial, method, Wreck(method, cut), trial.inputs, expected)
         if found is not None:
-            _examine(trial, method, expected, found.between(_EVER, cut), cut)
+            _examine(trial, method, expected, found.between(EVER, cut), cut)
 
 
 def wreck_newest(trial: Trial, cut: int, poison: str, live: Live) -> None:

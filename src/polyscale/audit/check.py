@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polyscale.audit.causality import CAUSAL, LIVE, Live, wreck_newest, wreck_whole
+from polyscale.audit.causality import CAUSAL, EVER, LIVE, ROWS, Live, wreck_newest, wreck_whole
 from polyscale.audit.cuts import newest_cuts, whole_cuts
 from polyscale.audit.frames import Frame, Stage
 from polyscale.audit.inputs import PREFIX, Inputs, read_inputs
@@ -96,9 +96,19 @@ def check(
 
 def look_ahead(trial: Trial, live: Live | None = None, methods: tuple[str, ...] = (PREFIX, *POISONS)) -> None:
     """Wreck the future at whole cuts and at newest ones, and follow what moved to its source."""
-    for cut in whole_cuts(trial):
+    whole, newest = whole_cuts(trial), newest_cuts(trial)
+    for cut in whole:
         wreck_whole(trial, cut, methods)
-    for i, cut in enumerate(newest_cuts(trial)):
+    for i, cut in enumerate(newest):
         wreck_newest(trial, cut, POISONS[i % len(POISONS)], live or Live())
+    _note_untested(trial, max([*whole, *newest], default=0))
     if trial.plan.locate:
         locate(trial)
+
+
+def _note_untested(trial: Trial, latest: int) -> None:
+    """Columns that had no value before any cut: of them nothing was asked."""
+    present = trial.whole.between(EVER, latest).present()
+    names = [name for name, there in present.items() if not there.any()]
+    if names:
+        trial.record.note(ROWS, f"no value before any cut, not tested: {', '.join(names)}")

@@ -17,6 +17,7 @@ from polyscale.market.timeframe import Timeframe
 
 _TIMEFRAMES = tuple(Timeframe(minutes) for minutes in (5, 15, 60, 240, 1_440, 10_080))
 _US_PER_MS = 1_000
+_ROOM = 10  # bars
 
 
 def whole_cuts(trial: Trial) -> list[int]:
@@ -49,9 +50,6 @@ def newest_cuts(trial: Trial) -> list[int]:
     first, last = _span(trial)
     rng = np.random.default_rng(trial.plan.seed)
     places = [_spread(trial, rng, first, last), *_places(trial, rng, first, last)]
-    complete = _complete_from(trial)
-    if first < complete < last:  # a column that is warm late is looked at where it is
-        places.append(_spread(trial, rng, complete, last))
     chosen: dict[int, None] = {}
     while places and len(chosen) < trial.plan.newest_cuts:
         for place in list(places):
@@ -64,32 +62,24 @@ def newest_cuts(trial: Trial) -> list[int]:
 
 
 def _span(trial: Trial) -> tuple[int, int]:
-    """Indices of bars: from where rows are complete (or there at all), up to the last but one."""
+    """Indices of bars: from where every column has begun, up to the last but one.
+
+    A column that begins in the last few bars, or never, does not count: no room is left for a cut.
+    """
     last = max(len(trial.bar_times) - 2, 0)
-    first = _complete_from(trial)
-    if first > 0.8 * last:
-        first = int(np.searchsorted(trial.bar_times, trial.whole.times[0]))
-    return min(first, last), last
-
-
-def _complete_from(trial: Trial) -> int:
-    """Index of the first bar with a row in which every column has a value; beyond the last where none has."""
-    present = list(trial.whole.present().values())
-    complete = np.logical_and.reduce(present) if present else np.ones(len(trial.whole.times), bool)
-    row = int(complete.argmax())
-    return (
-        int(np.searchsorted(trial.bar_times, trial.whole.times[row]))
-        if complete.any()
-        else len(trial.bar_times)
-    )
+    begins = [
+        trial.whole.times[int(there.argmax())] for there in trial.whole.present().values() if there.any()
+    ]
+    bars = np.searchsorted(trial.bar_times, [trial.whole.times[0], *begins])
+    return int(max(bars[bars <= max(last - _ROOM, 0)], default=0)), last
 
 
 def _spread(trial: Trial, rng: np.random.Generator, first: int, last: int) -> Iterator[int]:
-    """Evenly, each moved at random within its share; then anywhere."""
+    """Evenly, each moved at random within its share; every fourth one before all columns have begun."""
     num = max(trial.plan.newest_cuts, 1)
-    shares = rng.permutation(num)
-    for share in shares:
-        yield int(trial.bar_times[first + int((last - first) * (share + rng.random()) / num)])
+    for i, share in enumerate(rng.permutation(num)):
+        place = (share + rng.random()) / num
+        yield int(trial.bar_times[int(first * place) if i % 4 == 3 else first + int((last - first) * place)])
 
 
 def _places(trial: Trial, rng: np.random.Generator, first: int, last: int) -> list[Iterator[int]]:

@@ -1,4 +1,4 @@
-"""``polyscale audit``: does any row know its future? Of a run, of a function in a file, or of the museum of leaks."""
+"""``polyscale audit``: does any row know its future? Of a run, of a function in a file, of the museum."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _bars(
 
 
 def _show_museum(*, as_json: bool) -> None:
-    """Every leak, what the audit said of it, and that its repair is clean; exit status 1 if one got through."""
+    """Every leak, what the audit says of it, and its repair; exit status 1 if one gets through."""
     from polyscale.audit.museum import MUSEUM
     from polyscale.cli import console
 

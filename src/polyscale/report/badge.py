@@ -1,4 +1,4 @@
-"""The badge of the look-ahead audit, at the top of the page; it can be set anew without making the page again."""
+"""The badge of the look-ahead audit, at the top of the page; set anew without making the page again."""
 
 from __future__ import annotations
 
