@@ -18,12 +18,12 @@ from polyscale.features.inputs import Inputs
 MODULES = (bands, chapter, inputs, surroundings, volatility, volume)
 OPERATIONS = (
     "change",
-    "exponential_means",
     "lag",
     "log_volatility",
     "mean_of_lags",
     "modwt",
     "ratio",
+    "ratio_less_one",
     "trailing_max",
     "trailing_mean",
     "trailing_min",

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from polyscale.features.windows import (
     change,
-    exponential_means,
     lag,
     lead,
     mean_of_lags,
@@ -76,12 +75,6 @@ def test_lag_change_and_lead_move_by_rows():
     np.testing.assert_array_equal(lead(values, 1), [1, 4, 9, np.nan])
     for moved in (lag, change, lead):
         assert np.isnan(moved(values, 9)).all()
-
-
-def test_exponential_mean_passes_over_what_is_missing():
-    means, sizes = exponential_means(np.array([np.nan, 2.0, np.nan, -2.0]), 0.25)
-    np.testing.assert_array_equal(means, [np.nan, 2.0, np.nan, 1.0])
-    np.testing.assert_array_equal(sizes, [np.nan, 2.0, np.nan, 2.0])
 
 
 def test_mean_of_lags_takes_the_same_time_of_earlier_days():

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from polyscale.features.feature import Feature, Formula
 from polyscale.features.inputs import Inputs
 from polyscale.features.windows import (
     change,
-    exponential_means,
-    lag,
     ratio,
+    ratio_less_one,
     trailing_mean,
     trailing_std,
     trailing_sum,
@@ -43,8 +43,16 @@ def _volume_ratio(x: Inputs) -> Floats:
 
 
 def _volume_change(x: Inputs) -> Floats:
-    before = lag(x.volume, 1)
-    return ratio(x.volume - before, x.volume + before, 0.0)
+    return _change_over_sum(x.volume)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _change_over_sum(volume: Floats) -> Floats:
+    out = np.full(len(volume), np.nan)
+    for t in range(1, len(volume)):
+        both = volume[t] + volume[t - 1]
+        out[t] = 0.0 if both == 0 else (volume[t] - volume[t - 1]) / both
+    return out
 
 
 def _high_low_ratio(x: Inputs) -> Floats:
@@ -52,22 +60,42 @@ def _high_low_ratio(x: Inputs) -> Floats:
 
 
 def _close_position(x: Inputs) -> Floats:
-    return ratio(x.close - x.low, x.high - x.low, 0.5)
+    return _inside(x.high, x.low, x.close)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _inside(high: Floats, low: Floats, close: Floats) -> Floats:
+    out = np.empty(len(close))
+    for t in range(len(close)):
+        out[t] = 0.5 if high[t] == low[t] else (close[t] - low[t]) / (high[t] - low[t])
+    return out
 
 
 def _ma_ratio(bars: int) -> Formula:
-    def formula(x: Inputs) -> Floats:
-        mean = trailing_mean(x.close, bars)
-        np.divide(x.close, mean, out=mean)
-        mean -= 1
-        return mean
-
-    return formula
+    return lambda x: ratio_less_one(x.close, trailing_mean(x.close, bars))
 
 
 def _rsi(x: Inputs) -> Floats:
-    """(gain - loss) / (gain + loss), which is (RSI - 50) / 50: the mean move over the mean size of a move."""
-    return ratio(*exponential_means(change(x.close, 1), 1 / _RSI_BARS), 0.0)
+    return _wilder(x.close, 1 / _RSI_BARS)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _wilder(close: Floats, alpha: float) -> Floats:
+    """(gain - loss) / (gain + loss), which is (RSI - 50) / 50: the mean move over the mean size of a move.
+
+    Means are exponential, from the first move on; where a bar is missing they stand still.
+    """
+    out = np.full(len(close), np.nan)
+    mean, size, weight, keep = 0.0, 0.0, 1.0, 0.0
+    for t in range(1, len(close)):
+        move = close[t] - close[t - 1]
+        if np.isnan(move):
+            continue
+        mean = keep * mean + weight * move
+        size = keep * size + weight * abs(move)
+        weight, keep = alpha, 1.0 - alpha
+        out[t] = 0.0 if size == 0 else mean / size
+    return out
 
 
 def _rsi_simple(x: Inputs) -> Floats:

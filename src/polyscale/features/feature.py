@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from polyscale.features.inputs import Inputs
-from polyscale.features.windows import run_length
 from polyscale.market.errors import ConfigError, DataError
 from polyscale.market.timeframe import Timeframe
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Formula = Callable[[Inputs], Floats]
+_JOB_VALUES: Final = 2**20  # of one scale that are computed by a thread before it takes the next job
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,45 +106,45 @@ def select(
 def compute_scales(scales: Sequence[tuple[FeatureSet, pl.DataFrame, Timeframe]]) -> list[pl.DataFrame]:
     """Compute the features of several scales in one pass over a few threads; see `FeatureSet.compute`."""
     inputs = [Inputs(bars, timeframe) for _, bars, timeframe in scales]
-    runs = [run_length(x.present) for x in inputs]
-    tables = [  # one large array per scale, which the system can give in large pages
-        np.empty((len(features.features), bars.height)) for features, bars, _ in scales
-    ]
     jobs = [
-        (feature, x, run, row)
-        for (features, _, _), x, run, table in zip(scales, inputs, runs, tables, strict=True)
-        for feature, row in zip(features.features, table, strict=True)
+        (x, features.features[first : first + size])
+        for (features, _, _), x in zip(scales, inputs, strict=True)
+        for size in (max(_JOB_VALUES // max(len(x.present), 1), 1),)
+        for first in range(0, len(features.features), size)
     ]
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        columns = iter(list(pool.map(_column, *zip(*jobs, strict=True))))
-    return [
-        pl.DataFrame([x.bars["close_time"], *(next(columns) for _ in features.features)])
-        for (features, _, _), x in zip(scales, inputs, strict=True)
-    ]
+        columns = chain.from_iterable(pool.map(_columns, *zip(*jobs, strict=True)))
+        return [
+            pl.DataFrame([x.bars["close_time"], *islice(columns, len(features.features))])
+            for (features, _, _), x in zip(scales, inputs, strict=True)
+        ]
 
 
-def _column(feature: Feature, inputs: Inputs, run: Ints, values: Floats) -> pl.Series:
-    """Write one feature into ``values``; the column that shares them is null where not warm or not finite."""
-    values[:] = _evaluate(feature, inputs)
+def _columns(inputs: Inputs, features: Sequence[Feature]) -> list[pl.Series]:
+    return [_column(feature, inputs) for feature in features]
+
+
+def _column(feature: Feature, inputs: Inputs) -> pl.Series:
+    """Values of one feature, null where they are not warm or not finite."""
+    values = _evaluate(feature, inputs)
     warm_bars = feature.warm_bars(inputs.timeframe)
     values[: warm_bars - 1] = np.nan
-    needed = 1 if feature.handles_gaps else warm_bars
-    if len(run) and run[-1] < len(run):  # there are gaps
-        values[run < needed] = np.nan
-    if not np.isfinite(values[warm_bars - 1 :]).all():
+    if inputs.has_gaps:
+        values[inputs.run_length < (1 if feature.handles_gaps else warm_bars)] = np.nan
+    if not np.isfinite(values[warm_bars - 1 :].sum()):  # cheaper than to ask every value
         values[~np.isfinite(values)] = np.nan
     return pl.Series(feature.name, values, nan_to_null=True)
 
 
 def _evaluate(feature: Feature, inputs: Inputs) -> Floats:
-    """Values of the formula [T]."""
+    """Values of the formula [T], in an array of their own."""
     if isinstance(feature.formula, pl.Expr):
         column = inputs.bars.select(feature.formula.cast(pl.Float64).alias(feature.name)).to_series()
-        return column.fill_null(np.nan).to_numpy()
+        return column.fill_null(np.nan).to_numpy().copy()
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         values = feature.formula(inputs)
     if values.shape != inputs.present.shape:
         raise DataError(
             f"feature {feature.name} must give one number per bar, {inputs.present.shape}, got {values.shape}"
         )
-    return values
+    return values if values.flags.writeable and values.flags.c_contiguous else values.copy()

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from polyscale.features.realised import VARIANCE_FLOOR
-from polyscale.features.windows import change, trailing_mean
+from polyscale.features.windows import change, run_length, trailing_mean
 from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import DAY_MS, Timeframe
 
@@ -78,6 +78,16 @@ class Inputs:
         """Whether there is a bar."""
         close = self.bars["close"]
         return close.is_not_null().to_numpy() if close.null_count() else np.ones(len(close), np.bool_)
+
+    @cached_property
+    def has_gaps(self) -> bool:
+        """Whether any bar is missing."""
+        return not self.present.all()
+
+    @cached_property
+    def run_length(self) -> Ints:
+        """How many bars in a row, the newest included, are there."""
+        return run_length(self.present)
 
     @property
     def open(self) -> Floats:

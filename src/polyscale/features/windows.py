@@ -21,12 +21,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-_BLOCK: Final = 1_024  # rows that stay in the cache while all steps pass over them
+_BLOCK: Final = 2_048  # rows that stay in the cache while all steps pass over them
+
+
+def trailing_sum(values: Floats, bars: int) -> Floats:
+    """Sum of the last ``bars`` rows [T]."""
+    return _weighted_sum(values, bars, 1.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def trailing_sum(values: Floats, bars: int) -> Floats:
-    """Sum of the last ``bars`` rows [T]."""
+def _weighted_sum(values: Floats, bars: int, weight: float) -> Floats:
+    """Sum of the last ``bars`` rows times a weight [T]."""
     num_rows, block = len(values), max(_BLOCK, 8 * bars)
     out = np.empty(num_rows)
     room = block + bars
@@ -34,12 +39,12 @@ def trailing_sum(values: Floats, bars: int) -> Floats:
     for start in range(0, num_rows, block):
         first, end = max(start - bars + 1, 0), min(start + block, num_rows)
         rows = end - first
-        power[:rows] = values[first:end]
+        _copy(values[first:end], power[:rows])
         covered, size = 0, 1  # power: sums of size rows; total: sums of the newest covered rows
         while size <= bars:
             if bars & size:
                 if covered == 0:
-                    total[:rows] = power[:rows]
+                    _copy(power[:rows], total[:rows])
                 else:
                     _add(total[covered:rows], power[: rows - covered], other[covered:rows])
                     total, other = other, total
@@ -49,9 +54,21 @@ def trailing_sum(values: Floats, bars: int) -> Floats:
                 spare[:size] = np.nan
                 power, spare = spare, power
             size *= 2
-        out[start:end] = total[start - first : rows]
+        _scale(total[start - first : rows], weight, out[start:end])
     out[: bars - 1] = np.nan
     return out
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _scale(a: Floats, weight: float, out: Floats) -> None:
+    for i in range(len(out)):
+        out[i] = a[i] * weight
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _copy(a: Floats, out: Floats) -> None:
+    for i in range(len(out)):
+        out[i] = a[i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -69,7 +86,7 @@ def trailing_max(values: Floats, bars: int) -> Floats:
     for start in range(0, num_rows, block):
         first, end = max(start - bars + 1, 0), min(start + block, num_rows)
         rows = end - first
-        power[:rows] = values[first:end]
+        _copy(values[first:end], power[:rows])
         size = 1
         while size < bars:
             step = min(size, bars - size)  # the last two windows overlap
@@ -77,7 +94,7 @@ def trailing_max(values: Floats, bars: int) -> Floats:
             spare[:step] = np.nan
             power, spare = spare, power
             size += step
-        out[start:end] = power[start - first : rows]
+        _copy(power[start - first : rows], out[start:end])
     out[: bars - 1] = np.nan
     return out
 
@@ -95,7 +112,7 @@ def trailing_std(values: Floats, bars: int) -> Floats:
     Sums and squared deviations of two windows are merged (Chan, Golub and LeVeque 1983): never negative, and
     exactly 0 for a constant window.
     """
-    num_rows, block = len(values), max(_BLOCK, 8 * bars)
+    num_rows, block = len(values), max(2 * _BLOCK, 8 * bars)
     out = np.empty(num_rows)
     room = block + bars
     power, spare, total, other = np.empty(room), np.empty(room), np.empty(room), np.empty(room)
@@ -104,14 +121,14 @@ def trailing_std(values: Floats, bars: int) -> Floats:
     for start in range(0, num_rows, block):
         first, end = max(start - bars + 1, 0), min(start + block, num_rows)
         rows = end - first
-        power[:rows] = values[first:end]
+        _copy(values[first:end], power[:rows])
         power_squares[:rows] = 0.0
         covered, size = 0, 1
         while size <= bars:
             if bars & size:
                 if covered == 0:
-                    total[:rows] = power[:rows]
-                    total_squares[:rows] = power_squares[:rows]
+                    _copy(power[:rows], total[:rows])
+                    _copy(power_squares[:rows], total_squares[:rows])
                 else:
                     _merge(
                         total[covered:rows],
@@ -172,32 +189,20 @@ def _root(squares: Floats, weight: float, out: Floats) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def exponential_means(values: Floats, alpha: float) -> tuple[Floats, Floats]:
-    """Mean += alpha (value - mean), from the first value on: of the values and of their sizes, [T] each.
-
-    A NaN is passed over; its row is NaN.
-    """
-    means, sizes = np.empty(len(values)), np.empty(len(values))
-    mean, size, begun = 0.0, 0.0, False
-    for t in range(len(values)):
-        value = values[t]
-        if np.isnan(value):
-            means[t], sizes[t] = np.nan, np.nan
-            continue
-        weight = alpha if begun else 1.0
-        begun = True
-        mean += weight * (value - mean)
-        size += weight * (abs(value) - size)
-        means[t], sizes[t] = mean, size
-    return means, sizes
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def ratio(a: Floats, b: Floats, otherwise: float) -> Floats:
     """The ratio a / b [T], and ``otherwise`` where b is 0."""
     out = np.empty(len(a))
     for t in range(len(a)):
         out[t] = otherwise if b[t] == 0 else a[t] / b[t]
+    return out
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def ratio_less_one(a: Floats, b: Floats) -> Floats:
+    """The ratio a / b - 1 [T], for b that is never 0."""
+    out = np.empty(len(a))
+    for t in range(len(a)):
+        out[t] = a[t] / b[t] - 1.0
     return out
 
 
@@ -241,9 +246,7 @@ def trailing_mean(values: Floats, bars: int, min_share: float = 1.0) -> Floats:
         Of the values that must not be NaN; the mean is that of those that are there.
     """
     if min_share == 1.0:
-        mean = trailing_sum(values, bars)
-        mean /= bars
-        return mean
+        return _weighted_sum(values, bars, 1 / bars)
     known = ~np.isnan(values)
     count = trailing_sum(known.astype(np.float64), bars)
     total = trailing_sum(np.where(known, values, 0.0), bars)

@@ -56,8 +56,9 @@ def resample(
     share = 1 / source.bars_in(target)
     time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
     numbers = [_numbers(bars, name) for name in ("open", "high", "low", "close", "volume", "turnover")]
-    coverage = _numbers(bars, "coverage") if "coverage" in bars.columns else np.ones(bars.height)
-    filled = bars["filled"].to_numpy() if "filled" in bars.columns else np.zeros(bars.height, np.bool_)
+    coverage = _numbers(bars, "coverage") if "coverage" in bars.columns else np.empty(0)
+    some = "filled" in bars.columns and bars["filled"].any()
+    filled = bars["filled"].to_numpy() if some else np.empty(0, np.bool_)
     rows, end_ms = _put_together(time_ms, (*numbers, coverage), filled, target.ms, target.offset_ms)
     opens, highs, lows, closes, volumes, turnovers, covered, any_filled = rows
     coarse = pl.DataFrame(
@@ -84,29 +85,40 @@ def _numbers(bars: pl.DataFrame, name: str) -> Floats:
     return (column.fill_null(np.nan) if column.null_count() else column).to_numpy()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _put_together(
     time_ms: Ints, columns: tuple[Floats, ...], filled: Bools, step_ms: int, offset_ms: int
 ) -> tuple[Floats, Ints]:
-    """Walk the fine bars once: columns of the coarse ones [8, R], and their closes [R]."""
+    """Walk the fine bars once: columns of the coarse ones [8, R], and their closes [R].
+
+    Empty ``coverage`` stands for whole bars, empty ``filled`` for none that was filled in.
+    """
     opens, highs, lows, closes, volumes, turnovers, coverage = columns
     num_rows = (time_ms[-1] - time_ms[0]) // step_ms + 2 if len(time_ms) else 0
-    rows, ends = np.zeros((8, num_rows)), np.zeros(num_rows, np.int64)
-    row = -1
-    for t in range(len(time_ms)):
-        if np.isnan(closes[t]):
+    rows, ends = np.empty((8, num_rows)), np.empty(num_rows, np.int64)
+    row, end = -1, 0
+    high, low, close, volume, turnover, covered, num_filled = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    for t in range(len(time_ms) + 1):
+        over = t == len(time_ms)
+        if not over and np.isnan(closes[t]):
             continue
-        if row < 0 or time_ms[t] > ends[row]:
+        if over or row < 0 or time_ms[t] > end:
+            if row >= 0:
+                rows[1, row], rows[2, row], rows[3, row] = high, low, close
+                rows[4, row], rows[5, row], rows[6, row], rows[7, row] = volume, turnover, covered, num_filled
+            if over:
+                break
             row += 1
-            ends[row] = (time_ms[t] - offset_ms - 1) // step_ms * step_ms + step_ms + offset_ms
-            rows[0, row], rows[1, row], rows[2, row] = opens[t], highs[t], lows[t]
-        rows[1, row] = max(rows[1, row], highs[t])
-        rows[2, row] = min(rows[2, row], lows[t])
-        rows[3, row] = closes[t]
-        rows[4, row] += volumes[t]
-        rows[5, row] += turnovers[t]
-        rows[6, row] += coverage[t]
-        rows[7, row] += filled[t]
+            end = (time_ms[t] - offset_ms - 1) // step_ms * step_ms + step_ms + offset_ms
+            ends[row], rows[0, row] = end, opens[t]
+            high, low, volume, turnover, covered, num_filled = highs[t], lows[t], 0.0, 0.0, 0.0, 0
+        high = highs[t] if highs[t] > high else high
+        low = lows[t] if lows[t] < low else low
+        close = closes[t]
+        volume += volumes[t]
+        turnover += turnovers[t]
+        covered += coverage[t] if len(coverage) else 1.0
+        num_filled += filled[t] if len(filled) else 0
     return rows[:, : row + 1], ends[: row + 1]
 
 
