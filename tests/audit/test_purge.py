@@ -81,6 +81,8 @@ def test_a_gap_of_the_horizon_less_one_row_is_what_it_takes(gap, horizon):
 
 @given(st.text("avt.", min_size=4, max_size=30), st.integers(0, 9))
 def test_it_agrees_with_a_look_at_every_pair(parts, seed):
+    if not parts.strip("."):
+        return
     hours = np.random.default_rng(seed).integers(1, 7, len(split(parts)))
     rows = split(parts).with_columns(label_end=pl.col("time") + pl.duration(hours=pl.Series(hours)))
     if "train" not in rows["part"] or rows["part"].n_unique() == 1:

@@ -37,82 +37,85 @@ class Live(NamedTuple):
     memory: int | None = None
 
 
-def wreck_whole(trial: Trial, cut: int, methods: tuple[str, ...]) -> None:
-    """Compare all rows up to a cut under each method."""
+class Attempt(NamedTuple):
+    """One run of a stage on wrecked inputs, and the rows that must be what they were."""
+
+    test: str
+    cut: int
+    wreck: Wreck
+    inputs: Inputs
+    expected: Rows  # of the whole run
+    after: int  # rows after it, up to the cut, are compared
+    step: Stage | None = None  # instead of the stage
+    against: Wreck | None = None  # expected are the rows after this wreck of the same inputs
+
+
+def whole_attempts(trial: Trial, cut: int, methods: tuple[str, ...]) -> list[Attempt]:
+    """All rows up to a cut under each method."""
     expected = trial.whole.between(EVER, cut)
-    for method in methods:
-        found = _run(trial, method, Wreck(method, cut), trial.inputs, expected)
-        if found is not None:
-            _examine(trial, method, expected, found.between(EVER, cut), cut)
+    return [Attempt(method, cut, Wreck(method, cut), trial.inputs, expected, EVER) for method in methods]
 
 
-def wreck_newest(trial: Trial, cut: int, poison: str, live: Live) -> None:
-    """Compare the newest rows before a cut: removal, and one poison."""
+def newest_attempts(trial: Trial, cut: int, poison: str, live: Live) -> list[Attempt]:
+    """The newest rows before a cut under removal and one poison."""
     if live.newest is None and live.memory is None:
-        wreck_whole(trial, cut, (PREFIX, poison))
-        return
+        return whole_attempts(trial, cut, (PREFIX, poison))
     known = trial.inputs.bars.known_at(cut)
+    memory = live.memory or known
     after = int(trial.bar_times[known - _NEWEST - 1]) if known > _NEWEST else int(trial.bar_times[0]) - 1
     expected = trial.whole.between(after, int(trial.bar_times[known - 1]))
-    if live.newest is None:
-        _wreck_piece(trial, cut, poison, expected, after, live.memory or known)
+    ahead = memory if live.newest is None else _AHEAD
+    window = trial.inputs.window(
+        max(known - memory - _NEWEST + 1, 0), min(known + ahead, len(trial.bar_times))
+    )
+    step = None if live.newest is None else partial(live.newest, since=instant(after))
+    removed = Attempt(LIVE, cut, Wreck(PREFIX, cut), window, expected, after, step)
+    if live.newest is None:  # against the same piece of bars, so that its future alone differs
+        whole = Wreck(PREFIX, int(window.bars.times[-1]))  # nothing lies after it
+        return [removed, removed._replace(test=poison, wreck=Wreck(poison, cut), against=whole)]
+    return [removed, removed._replace(test=poison, wreck=Wreck(poison, cut))]
+
+
+def attempt(trial: Trial, it: Attempt) -> tuple[Rows, Rows] | RefusalError:
+    """Expected and found rows, or the stage's refusal; writes nothing down, so that threads may share it."""
+    try:
+        expected = it.expected
+        if it.against is not None:
+            expected = trial.run(it.against, it.inputs, it.step).between(it.after, it.cut)
+        found = trial.run(it.wreck, it.inputs, it.step).between(it.after, it.cut)
+    except RefusalError as refusal:
+        return refusal
+    return (_newest_of(expected, found) if it.step is not None else expected), found
+
+
+def judge(trial: Trial, it: Attempt, outcome: tuple[Rows, Rows] | RefusalError) -> None:
+    """Write down what an attempt gave.
+
+    Raises
+    ------
+    DataError
+        If the stage raised on bars that are merely fewer, and values were due.
+    """
+    if not isinstance(outcome, RefusalError):
+        _examine(trial, it.test, *outcome, it.cut)
         return
-    window = _window(trial, known, live.memory or known, _AHEAD)
-    step = partial(live.newest, since=instant(after))
-    for test, method in ((LIVE, PREFIX), (poison, poison)):
-        found = _run(trial, test, Wreck(method, cut), window, expected, step)
-        if found is not None:
-            found = found.between(after, cut)
-            _examine(trial, test, _newest_of(expected, found), found, cut)
-
-
-def _wreck_piece(trial: Trial, cut: int, poison: str, expected: Rows, after: int, memory: int) -> None:
-    """A piece of the bars against the whole run; then against itself with its future wrecked."""
-    window = _window(trial, trial.inputs.bars.known_at(cut), memory, memory)
-    found = _run(trial, LIVE, Wreck(PREFIX, cut), window, expected)
-    if found is not None:
-        _examine(trial, LIVE, expected, found.between(after, cut), cut)
-    whole = Wreck(PREFIX, int(window.bars.times[-1]))  # nothing lies after it
-    piece, poisoned = (_run(trial, poison, wreck, window, expected) for wreck in (whole, Wreck(poison, cut)))
-    if piece is not None and poisoned is not None:
-        _examine(trial, poison, piece.between(after, cut), poisoned.between(after, cut), cut)
-
-
-def _window(trial: Trial, known: int, memory: int, ahead: int) -> Inputs:
-    """What the newest rows depend on, and some of what comes after."""
-    return trial.inputs.window(max(known - memory - _NEWEST + 1, 0), min(known + ahead, len(trial.bar_times)))
+    trial.record.refused(it.test, outcome.cause)
+    due = any(present.any() for present in it.expected.present().values())
+    early = trial.inputs.bars.known_at(it.cut) < _EARLY_SHARE * len(trial.bar_times)
+    if trial.may_refuse or it.wreck.method != PREFIX or not due or early:
+        return
+    kept, until = it.inputs.bars.known_at(it.cut), instant(it.cut)
+    raise DataError(
+        f"audit: the stage must run on the {kept:,} bars up to {until:%Y-%m-%d %H:%M}, "
+        f"where it gives {len(it.expected.times):,} rows when it sees all bars; it raised "
+        f"{type(outcome.cause).__name__}: {outcome.cause}"
+    ) from outcome.cause
 
 
 def _newest_of(expected: Rows, found: Rows) -> Rows:
     """A step may give fewer rows than we look at, but not fewer than the newest."""
     first = min(found.times[0], expected.times[-1]) if len(found.times) and len(expected.times) else None
     return expected if first is None else expected.between(int(first) - 1, int(expected.times[-1]))
-
-
-def _run(
-    trial: Trial, test: str, wreck: Wreck, inputs: Inputs, expected: Rows, stage: Stage | None = None
-) -> Rows | None:
-    """Rows after a wreck, or None where the stage refused it; the refusal is noted beside the test.
-
-    Raises
-    ------
-    DataError
-        If it raises on bars that are merely fewer, and values were due.
-    """
-    try:
-        return trial.run(wreck, inputs, stage)
-    except RefusalError as refusal:
-        trial.record.refused(test, refusal.cause)
-        due = any(present.any() for present in expected.present().values())
-        early = trial.inputs.bars.known_at(wreck.after) < _EARLY_SHARE * len(trial.bar_times)
-        if trial.may_refuse or wreck.method != PREFIX or not due or early:
-            return None
-        kept, until = inputs.bars.known_at(wreck.after), instant(wreck.after)
-        raise DataError(
-            f"audit: the stage must run on the {kept:,} bars up to {until:%Y-%m-%d %H:%M}, "
-            f"where it gives {len(expected.times):,} rows when it sees all bars; it raised "
-            f"{type(refusal.cause).__name__}: {refusal.cause}"
-        ) from refusal.cause
 
 
 def _examine(trial: Trial, test: str, expected: Rows, found: Rows, cut: int) -> None:

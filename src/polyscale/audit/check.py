@@ -7,9 +7,22 @@ what it knew, and how far ahead.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from polyscale.audit.causality import CAUSAL, EVER, LIVE, ROWS, Live, wreck_newest, wreck_whole
+from polyscale.audit.causality import (
+    CAUSAL,
+    EVER,
+    LIVE,
+    ROWS,
+    Live,
+    attempt,
+    judge,
+    newest_attempts,
+    whole_attempts,
+)
 from polyscale.audit.cuts import newest_cuts, whole_cuts
 from polyscale.audit.frames import Frame, Stage
 from polyscale.audit.inputs import PREFIX, Inputs, read_inputs
@@ -97,13 +110,17 @@ def check(
 def look_ahead(trial: Trial, live: Live | None = None, methods: tuple[str, ...] = (PREFIX, *POISONS)) -> None:
     """Wreck the future at whole cuts and at newest ones, and follow what moved to its source."""
     whole, newest = whole_cuts(trial), newest_cuts(trial)
-    for cut in whole:
-        wreck_whole(trial, cut, methods)
+    todo = [each for cut in whole for each in whole_attempts(trial, cut, methods)]
     for i, cut in enumerate(newest):
-        wreck_newest(trial, cut, POISONS[i % len(POISONS)], live or Live())
-    _note_untested(trial, max([*whole, *newest], default=0))
-    if trial.plan.locate:
-        locate(trial)
+        todo += newest_attempts(trial, cut, POISONS[i % len(POISONS)], live or Live())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # wrecked values overflow; that is our doing
+        with ThreadPoolExecutor(trial.plan.threads) as pool:
+            for each, outcome in zip(todo, pool.map(partial(attempt, trial), todo), strict=True):
+                judge(trial, each, outcome)
+        _note_untested(trial, max([*whole, *newest], default=0))
+        if trial.plan.locate:
+            locate(trial)
 
 
 def _note_untested(trial: Trial, latest: int) -> None:

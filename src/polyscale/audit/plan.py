@@ -27,6 +27,7 @@ class Plan(Settings):
     relative_of: dict[str, float] = Field(
         {}, description="the same for columns whose names begin so: a network in float32 is less exact"
     )
+    threads: int = Field(1, ge=1, description="runs at a time; more than one only of a stage that may be")
     seed: int = Field(1, ge=0, description="of the cuts' jitter and of the wrecked values")
 
     def tolerance(self, column: str) -> float:

@@ -6,7 +6,6 @@ bars has refused them, and that is its right.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -68,9 +67,7 @@ class Trial:
         """
         bars, sources = (inputs or self.inputs).frames(wreck)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # wrecked values overflow; that is our doing
-                answer = (stage or self.stage)(bars, **sources)
+            answer = (stage or self.stage)(bars, **sources)
         except Exception as error:
             raise RefusalError(error) from error
         return read_rows(read_answer(answer))

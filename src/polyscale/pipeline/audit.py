@@ -6,6 +6,8 @@ input of any origin, any forecast, position or fitted number moves when only its
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
+import torch
 
 from polyscale.audit import Audit, Plan, check, check_frozen_fit, check_online_fit, check_purge
 from polyscale.base.regressors import base_regressors
@@ -56,22 +59,37 @@ def audit_run(
         Instants at which the future is taken away and wrecked: at three of them every row is compared, at
         the rest the newest ones.
     """
-    audits = []
-    for item in symbols:
-        chain = Chain(run, item, symbols)
-        panel = chain.panel(item.bars, chain.sources)
-        observer.stage(f"look-ahead audit of {item.symbol}: bars to forecasts, {cuts} cuts")
-        audits.append(_chain(run, item, chain, cuts, depth).named(f"{item.symbol}: bars to forecasts"))
-        audits.append(_split(run, panel).named(f"{item.symbol}: split"))
-        if depth is Depth.FULL:
-            observer.stage(f"look-ahead audit of {item.symbol}: positions and fits")
-            audits += [
-                _positions(run, panel).named(f"{item.symbol}: forecasts to positions"),
-                _scalers(run, item, chain).named(f"{item.symbol}: frozen scalers"),
-                _base(run.config, panel).named(f"{item.symbol}: online base forecast"),
-            ]
+    with _one_thread_of_torch():
+        audits = [audit for item in symbols for audit in _symbol(run, item, symbols, observer, cuts, depth)]
     first, *others = audits
     return first.join(*others)
+
+
+def _symbol(
+    run: Run, item: SymbolBars, symbols: list[SymbolBars], observer: Observer, cuts: int, depth: Depth
+) -> Iterator[Audit]:
+    """One audit after the other, each with the name of what it is of."""
+    chain = Chain(run, item, symbols)
+    panel = chain.panel(item.bars, chain.sources)
+    observer.stage(f"look-ahead audit of {item.symbol}: bars to forecasts, {cuts} cuts")
+    yield _chain(run, item, chain, cuts, depth).named(f"{item.symbol}: bars to forecasts")
+    yield _split(run, panel).named(f"{item.symbol}: split")
+    if depth is Depth.FULL:
+        observer.stage(f"look-ahead audit of {item.symbol}: positions and fits")
+        yield _positions(run, panel).named(f"{item.symbol}: forecasts to positions")
+        yield _scalers(run, item, chain).named(f"{item.symbol}: frozen scalers")
+        yield _base(run.config, panel).named(f"{item.symbol}: online base forecast")
+
+
+@contextmanager
+def _one_thread_of_torch() -> Iterator[None]:
+    """The runs share the cores; torch's own threads would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_audit(folder: RunFolder, audit: Audit, cuts: int, depth: Depth) -> None:
@@ -85,7 +103,13 @@ def keep_audit(folder: RunFolder, audit: Audit, cuts: int, depth: Depth) -> None
 
 def _chain(run: Run, item: SymbolBars, chain: Chain, cuts: int, depth: Depth) -> Audit:
     data, whole = run.config.data, min(cuts, _WHOLE_CUTS) if depth is Depth.FULL else 0
-    plan = Plan(whole_cuts=whole, newest_cuts=cuts - whole, truncations=0, relative_of={FORECAST: _FLOAT32})
+    plan = Plan(
+        whole_cuts=whole,
+        newest_cuts=cuts - whole,
+        truncations=0,
+        relative_of={FORECAST: _FLOAT32},
+        threads=pl.thread_pool_size(),
+    )
     return check(
         chain.rows, item.bars, chain.sources, newest=chain.newest, memory=memory_bars(data), plan=plan
     )
