@@ -78,6 +78,14 @@ def test_run_ends_with_one_json_object(folder):
     assert set(told["horizons"]["1h"]) == {"network", "base", "log-HAR", "last value"}
     assert (folder / told["report"]).is_file()
     assert (folder / told["run"] / "model.safetensors").is_file()
+    assert told["audit"] == {"clean": True, "leaks": []}
+    assert "Look-ahead audit: clean" in (folder / told["report"]).read_text()
+
+
+def test_a_run_is_audited_in_full_and_its_badge_says_so(folder):
+    done = polyscale("audit", "last", "--cuts", "9", folder=folder)
+    assert done.stdout.startswith("clean: nothing found")
+    assert "9 cuts, every row at three of them" in next((folder / "runs").glob("*/report.html")).read_text()
 
 
 def test_a_test_too_short_for_intervals_is_told_and_not_a_fault(folder):
