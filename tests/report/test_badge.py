@@ -24,5 +24,9 @@ def test_another_audit_takes_the_place_of_the_one_before():
     assert set_badge(set_badge(page, CLEAN), CLEAN) == f"<h1>x</h1>{badge(CLEAN)}<p>rest</p>"
 
 
+def test_a_page_of_before_there_were_badges_gets_one():
+    assert set_badge("<header></header>", CLEAN) == f"<header>{badge(CLEAN)}</header>"
+
+
 def test_words_of_an_audit_are_no_markup():
     assert "<script>" not in badge(CLEAN | {"depth": "<script>"})

@@ -31,7 +31,9 @@ def badge(audit: Mapping[str, Any] | None) -> str:
 
 
 def set_badge(page: str, audit: Mapping[str, Any] | None) -> str:
-    """The page with the badge of another audit."""
+    """The page with the badge of another audit; at the end of its head where there was none."""
+    if _PLACE.search(page) is None:
+        return page.replace("</header>", f"{badge(audit)}</header>", 1)
     return _PLACE.sub(lambda _: badge(audit), page, count=1)
 
 
