@@ -48,3 +48,9 @@ def test_planted_agreement_of_scales_tells_what_follows():
     agreement = np.sign(short) * np.sign(long)
     following = np.abs(r[288:])
     assert following[agreement > 0].mean() > 1.3 * following[agreement < 0].mean()
+
+
+@pytest.mark.parametrize("kind", ["realistic", "planted", "random_walk"])
+def test_daily_bars_can_be_made(kind):
+    bars = simulate_bars(SimulationSettings(kind=kind, days=30, timeframe=Timeframe(1_440)))
+    assert bars.height == 30

@@ -128,7 +128,7 @@ def _price_path(
         agreement = 0.0
         if t >= day:
             recent = (closes[t] - closes[t - short]) / (bar_sd * np.sqrt(short))
-            before = (closes[t - short] - closes[t - day]) / (bar_sd * np.sqrt(day - short))
+            before = (closes[t - short] - closes[t - day]) / (bar_sd * np.sqrt(max(day - short, 1)))
             agreement = np.tanh(1.5 * recent) * np.tanh(1.5 * before)
         volatility[t] = bar_sd * np.exp(log_volatility[t] + volatility_effect * agreement)
         price = closes[t]
