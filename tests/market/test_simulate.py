@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from polyscale.market.simulate import SimulationSettings, simulate_bars
+from polyscale.market.timeframe import Timeframe
 
 
 def returns(**settings):
