@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from polyscale.features.catalogue import CATALOGUE, GROUPS
-from polyscale.features.context import Context, add_context
+from polyscale.features.context import add_context, market_level
 from polyscale.features.feature import compute_scales, select
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
@@ -27,13 +27,13 @@ ROUNDS = 3
 def main() -> None:
     names = [feature.name for group, found in GROUPS.items() if group != "vmd" for feature in found]
     bars, other = (minutes(seed) for seed in (1, 2))
-    context = Context(settlements(bars), {"OTHER": other})
-    run(bars.head(100_000), Context(context.funding, {"OTHER": other.head(100_000)}), names)  # compiles
+    funding = settlements(bars)
+    run(bars.head(100_000), funding, other.head(100_000), names)  # compiles
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making the bars
     before, spent = status_mb("VmRSS"), []
     for _ in range(ROUNDS):
         begin = time.perf_counter()
-        frames = run(bars, context, names)
+        frames = run(bars, funding, other, names)
         spent.append(time.perf_counter() - begin)
         rows = sum(frame.height for frame in frames)
         del frames
@@ -44,12 +44,14 @@ def main() -> None:
     print(json.dumps({"seconds": round(seconds, 3), "peak_mb": round(peak)}))
 
 
-def run(bars: pl.DataFrame, context: Context, names: list[str]) -> list[pl.DataFrame]:
-    chosen = select(names, CATALOGUE)
+def run(
+    bars: pl.DataFrame, funding: pl.DataFrame, other: pl.DataFrame, names: list[str]
+) -> list[pl.DataFrame]:
+    chosen, level = select(names, CATALOGUE), market_level({"OTHER": other}, Timeframe(1), 0)
     settings = [ScaleSettings(timeframe=text, lookback=1) for text in SCALES]
     scales = build_scales(bars, Timeframe(1), settings, 0)
     return compute_scales(
-        [(chosen, add_context(scale.bars, context), scale.settings.timeframe) for scale in scales]
+        [(chosen, add_context(scale.bars, funding, level), scale.settings.timeframe) for scale in scales]
     )
 
 

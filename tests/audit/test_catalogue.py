@@ -6,7 +6,7 @@ import pytest
 
 from polyscale.audit import Plan, check
 from polyscale.features.catalogue import CATALOGUE, GROUPS
-from polyscale.features.context import Context, add_context
+from polyscale.features.context import add_context, market_level
 from polyscale.features.feature import FeatureSet
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
@@ -34,7 +34,7 @@ def stage(features):
 
 
 def surrounded(bars, funding, other):
-    return add_context(to_grid(bars, M15), Context(funding, {"OTHER": other}))
+    return add_context(to_grid(bars, M15), funding, market_level({"OTHER": other}, M15, 0))
 
 
 def test_no_feature_looks_ahead_and_all_are_warm_when_they_say_so(given):

@@ -54,7 +54,7 @@ def changed(i, **keys):
 
 def test_scales_are_named_by_what_they_are():
     names = [scale.name for scale in SETTINGS.scales]
-    assert names == ["15m", "15m wavelet", "15m vmd", "15m vmd mode_1 mode_2", "1h"]
+    assert names == ["15m", "15m haar", "15m vmd", "15m vmd mode_1 mode_2", "1h"]
 
 
 def test_every_scale_has_the_features_of_its_source(panel):

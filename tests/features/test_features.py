@@ -8,7 +8,7 @@ import pytest
 import talib
 
 from polyscale.features.catalogue import CATALOGUE, CHAPTER, GROUPS
-from polyscale.features.context import Context, add_context, market_level, with_funding
+from polyscale.features.context import add_context, market_level, with_funding
 from polyscale.features.feature import Feature, FeatureSet, compute_scales, select
 from polyscale.features.inputs import Inputs
 from polyscale.features.probe import changed, probe
@@ -16,6 +16,8 @@ from polyscale.market.errors import ConfigError, DataError
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
 from polyscale.scales.grid import to_grid
+from polyscale.scales.resample import resample
+from tests.oracles.slow_features import Market, value
 
 M15 = Timeframe(15)
 ALL = select(list(CATALOGUE), CATALOGUE)
@@ -32,7 +34,7 @@ def funding_for(bars):
 def around(bars):
     """Bars with all context, as a scale's features see them."""
     other = simulate_bars(SimulationSettings(days=40, timeframe=M15, seed=5))
-    return add_context(to_grid(bars, M15), Context(funding_for(bars), {"OTHER": other}))
+    return add_context(to_grid(bars, M15), funding_for(bars), market_level({"OTHER": other}, M15, 0))
 
 
 @pytest.fixture(scope="module")
@@ -160,10 +162,13 @@ def test_a_beta_of_two_is_found_and_nothing_is_left_beside_it(around):
 def test_the_market_is_the_mean_of_those_that_trade(bars):
     a = bars.head(50)
     b = a.with_columns(pl.col("close") ** 2).filter(pl.int_range(pl.len()) != 20)
-    level = market_level({"A": a, "B": b})["market_level"].diff().to_numpy()
+    level = market_level({"A": a, "B": b}, M15, 0)["market_level"].diff().to_numpy()
     own = a["close"].log().diff().to_numpy()
-    np.testing.assert_allclose(level[9], 1.5 * own[10], rtol=1e-9)
-    np.testing.assert_allclose(level[[19, 20]], own[[20, 21]], rtol=1e-9)
+    np.testing.assert_allclose(level[10], 1.5 * own[10], rtol=1e-9)
+    np.testing.assert_allclose(level[20], own[20], rtol=1e-9)
+    np.testing.assert_allclose(
+        level[21], (own[21] + 2 * (own[20] + own[21])) / 2, rtol=1e-9
+    )  # the whole move
 
 
 def test_funding_is_known_from_its_time_on(bars):
@@ -240,3 +245,136 @@ def test_the_page_of_the_documentation_is_that_of_the_catalogue():
     from polyscale.cli.features_command import catalogue_rows, page
 
     assert (Path(__file__).parents[2] / "docs" / "features.md").read_text() == page(catalogue_rows()) + "\n"
+
+
+@pytest.fixture(scope="module")
+def defined(bars, around):
+    """The arrays that the slow definitions read; one other symbol is the market."""
+    funding = funding_for(bars)
+    columns = [bars[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
+    return Market(
+        *columns,
+        time_ms=bars["close_time"].dt.epoch("ms").to_numpy(),
+        market=np.diff(around["market_level"].to_numpy(), prepend=np.nan),
+        funding_ms=funding["time"].dt.epoch("ms").to_numpy(),
+        funding=funding["funding_rate"].to_numpy(),
+        per_day=96,
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CATALOGUE if not n.startswith(("wavelet", "vmd")) and n != "rsi"]
+)
+def test_a_feature_is_its_definition(defined, rows, name):
+    for t in (2_800, 3_001, 3_333, 3_839):
+        expected = value(defined, name, t)
+        assert expected is not None
+        np.testing.assert_allclose(rows[name][t], expected, rtol=1e-8, atol=1e-10)
+
+
+def test_a_flat_bar_and_bars_without_volume_have_their_neutral_values(bars):
+    found = select(["close_position", "volume_ratio", "volume_change", "rsi", "jump_share_20"], CATALOGUE)
+    last = found.compute(flat(bars, 2.0), M15).row(-1, named=True)
+    assert (last["close_position"], last["volume_ratio"], last["volume_change"]) == (0.5, 1.0, 0.0)
+    assert (last["rsi"], last["jump_share_20"]) == (0.0, 0.0)
+
+
+def test_wilders_rsi_forgets_what_was_before_the_price_stood_still(bars):
+    still = pl.concat([bars.head(1_000), flat(bars.slice(1_000), float(bars["close"][999]))])
+    values = select(["rsi"], CATALOGUE).compute(still, M15)["rsi"]
+    late = select(["rsi"], CATALOGUE).compute(still.slice(1_100), M15)["rsi"]
+    assert values[-1] == late[-1] == 0.0
+
+
+@pytest.mark.parametrize(("timeframe", "days"), [("1d", 40), ("1w", 280)])
+def test_time_of_day_features_of_days_and_weeks_take_the_last_bars(timeframe, days):
+    daily = simulate_bars(SimulationSettings(days=days, timeframe=Timeframe(1_440), seed=2))
+    target = Timeframe.parse(timeframe)
+    coarse = daily if timeframe == "1d" else resample(daily, Timeframe(1_440), target)
+    values = select(["volume_time_of_day_7"], CATALOGUE).compute(to_grid(coarse, target), target)
+    volume = coarse["volume"].to_numpy()
+    expected = np.log(volume[-1] / volume[-8:-1].mean() + 0.01)
+    np.testing.assert_allclose(values["volume_time_of_day_7"][-1], expected, rtol=1e-9)
+
+
+def test_the_move_of_a_market_across_its_hole_is_not_lost(bars, around):
+    """The other symbol jumps by 10 % while ten of its bars are missing."""
+    other = simulate_bars(SimulationSettings(days=40, timeframe=M15, seed=5))
+    after = pl.int_range(pl.len()) >= 2_005
+    prices = [
+        pl.when(after).then(pl.col(n) * 1.1).otherwise(n).alias(n) for n in ("open", "high", "low", "close")
+    ]
+    jumped = other.with_columns(prices)
+    holed = pl.concat([jumped.head(2_000), jumped.slice(2_010)])
+    chosen = select(["relative_strength_50"], CATALOGUE)
+    a, b = (
+        chosen.compute(add_context(bars, None, market_level({"O": each}, M15, 0)), M15)[
+            "relative_strength_50"
+        ]
+        for each in (jumped, holed)
+    )
+    np.testing.assert_allclose(b[2_030], a[2_030], rtol=1e-9)
+
+
+def test_one_missing_bar_of_a_market_is_filled_as_ones_own(bars):
+    other = simulate_bars(SimulationSettings(days=40, timeframe=M15, seed=5))
+    holed = pl.concat([other.head(2_000), other.slice(2_001)])
+    level = market_level({"O": holed}, M15, 3)
+    assert select(["beta"], CATALOGUE).compute(add_context(bars, None, level), M15)["beta"][2_010] is not None
+
+
+def test_a_market_of_other_bars_is_refused_and_one_of_none_is_none(bars):
+    hourly = resample(bars, M15, Timeframe(60))
+    with pytest.raises(DataError, match=r"bars of O must be of the base timeframe 15m .* got one every 1h"):
+        market_level({"O": hourly}, M15, 0)
+    assert market_level({"O": bars.head(0)}, M15, 0) is None
+    assert market_level({"O": bars.head(1), "P": bars}, M15, 0).height == bars.height
+
+
+@pytest.mark.parametrize(
+    ("formula", "told"),
+    [
+        (lambda x: [1.0, 2.0], r"one number per bar, \(3840,\), got \(2,\)"),
+        (lambda x: None, "feature odd must give one real number per bar, it raised TypeError"),
+        (lambda x: x.close + 1j, "it raised TypeError"),
+        (lambda x: 1 / 0, "it raised ZeroDivisionError: division by zero; mend its formula"),
+        (pl.col("closs"), "feature odd must give one real number per bar, it raised ColumnNotFoundError"),
+        (pl.col("close").mean(), r"got \(1,\)"),
+    ],
+)
+def test_a_formula_that_gives_no_numbers_is_told_by_name(bars, formula, told):
+    with pytest.raises(DataError, match=told):
+        FeatureSet((Feature("odd", formula, 1, "odd"),)).compute(bars, M15)
+
+
+def test_booleans_and_integers_are_numbers_and_null_until_warm(bars):
+    up = Feature("up", lambda x: x.close > x.open, 5, "whether the bar rose")
+    number = Feature("number", lambda x: np.arange(len(x.close)), 2, "a count")
+    found = FeatureSet((up, number)).compute(bars, M15)
+    assert (found["up"].null_count(), found["number"].null_count()) == (4, 1)
+    assert set(found["up"].drop_nulls()) == {0.0, 1.0}
+
+
+def test_bars_off_their_grid_are_refused(bars):
+    with pytest.raises(DataError, match=r"features need bars of 15m on their grid: 3,840 rows .*to_grid"):
+        ALL.compute(pl.concat([bars.head(100), bars.slice(101)]), M15)
+
+
+def test_what_formulas_share_cannot_be_written_into(bars):
+    x = Inputs(bars, M15)
+    for shared in (x.close, x.log_return, x.present, x.run_length, x.shared("k", lambda: np.zeros(3))):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[0] = 1
+
+
+@pytest.mark.parametrize("changes", [{"warm_up": 0}, {"warm_up": 2.5}, {"name": "close_time"}])
+def test_a_feature_without_warm_up_or_name_is_refused(changes):
+    with pytest.raises(ConfigError, match="feature"):
+        Feature(**{"name": "x", "formula": pl.col("close"), "warm_up": 1, "meaning": "x"} | changes)
+
+
+@pytest.mark.parametrize("name", ["jump_share_20", "close_position", "volume_ratio", "funding_age"])
+def test_the_probe_does_not_depend_on_its_company_and_knows_odd_bars(name):
+    alone, beside = probe(select([name], CATALOGUE), M15), probe(select([name, "rsi"], CATALOGUE), M15)
+    assert changed(alone, {name: beside[name]}) == []
+    assert len(set(alone[name][1:])) > 1  # it tells something

@@ -6,7 +6,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from polyscale.features.catalogue import GROUPS
-from polyscale.features.context import Context, add_context
+from polyscale.features.context import add_context, market_level
 from polyscale.features.feature import FeatureSet
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
@@ -23,7 +23,9 @@ def walk(seed):
 @pytest.fixture(scope="module")
 def around():
     bars = walk(1)
-    return add_context(to_grid(bars, M5), Context(funding_for(bars), {"A": walk(2), "B": walk(3)}))
+    return add_context(
+        to_grid(bars, M5), funding_for(bars), market_level({"A": walk(2), "B": walk(3)}, M5, 0)
+    )
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -155,3 +155,23 @@ def test_a_coarse_bar_is_over_though_its_last_fine_bars_are_missing(minute_bars)
     holed = without(minute_bars.head(123), 115, 5)
     hours = build_scales(holed, M1, [ScaleSettings(timeframe=t, lookback=1) for t in (M1, M5, H1)], 0)[2]
     assert hours.bars["close_time"].to_list() == minute_bars["close_time"].gather([59, 119]).to_list()
+    assert hours.bars["close"].null_count() == 0
+
+
+@pytest.mark.parametrize("start", [61, 70, 83, 97, 114])
+def test_a_scale_between_moves_no_mask_at_the_threshold_of_coverage(minute_bars, start):
+    """Six of sixty minutes are missing: exactly nine tenths are there."""
+    holed = without(minute_bars, start, 6)
+    direct, chained = (
+        build_scales(holed, M1, [ScaleSettings(timeframe=t, lookback=1) for t in frames], 0)[-1].bars
+        for frames in ((M1, H1), (M1, M5, H1))
+    )
+    assert direct["close"].to_list() == chained["close"].to_list()
+    assert direct["close"].null_count() == 0
+
+
+def test_grids_that_do_not_nest_are_refused():
+    assert not Timeframe.parse("7h").divides(W1)
+    assert not Timeframe.parse("3d").divides(Timeframe.parse("3w"))
+    assert D1.divides(W1)
+    assert W1.divides(Timeframe.parse("2w"))

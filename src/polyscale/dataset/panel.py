@@ -19,7 +19,7 @@ from polyscale.base.regressors import har_regressors, span_bars
 from polyscale.dataset.inputs import features_of
 from polyscale.dataset.settings import DataSettings
 from polyscale.features.clock import season
-from polyscale.features.context import Context, add_context
+from polyscale.features.context import Context, add_context, market_level
 from polyscale.features.feature import FeatureSet, compute_scales
 from polyscale.market.errors import HistoryError
 from polyscale.market.timeframe import DAY_MS, Timeframe
@@ -101,7 +101,9 @@ def panel_of_any_length(
     base = settings.base
     scales = build_scales(bars, base, settings.scales, settings.max_fill, native)
     sets = [features_of(settings, scale.settings) for scale in scales]
-    features = _feature_rows(sets, scales, context or Context())
+    known = context or Context()
+    level = market_level(known.others, base, settings.max_fill)
+    features = _feature_rows(sets, scales, known.funding, level)
     grid = scales[0].bars
     time_ms = grid["close_time"].dt.epoch("ms").to_numpy()
     targets = make_targets(grid, base, settings.horizons)
@@ -143,9 +145,14 @@ def num_origin_inputs(settings: DataSettings) -> int:
     return num_season + len(settings.scales) + len(span_bars(settings.base)) + len(settings.horizons)
 
 
-def _feature_rows(sets: list[FeatureSet], scales: list[ScaleBars], context: Context) -> tuple[Floats, ...]:
+def _feature_rows(
+    sets: list[FeatureSet],
+    scales: list[ScaleBars],
+    funding: pl.DataFrame | None,
+    level: pl.DataFrame | None,
+) -> tuple[Floats, ...]:
     jobs = [
-        (features, add_context(scale.bars, context), scale.settings.timeframe)
+        (features, add_context(scale.bars, funding, level), scale.settings.timeframe)
         for features, scale in zip(sets, scales, strict=True)
     ]
     return tuple(

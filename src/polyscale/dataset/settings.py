@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from difflib import get_close_matches
 
 from pydantic import Field, model_validator
 
@@ -74,8 +75,13 @@ class DataSettings(Settings):
             ),
         ]:
             unknown = [name for name in chosen if name not in CATALOGUE]
-            if unknown or not chosen:
-                raise ValueError(f"{place} must be out of {sorted(CATALOGUE)}, got {unknown or 'none'}")
+            if unknown:
+                near = get_close_matches(unknown[0], CATALOGUE, n=3) or ["see `polyscale features`"]
+                raise ValueError(
+                    f"{place} must be out of the catalogue, got {unknown}; near: {', '.join(near)}"
+                )
+            if not chosen or len(set(chosen)) < len(chosen):
+                raise ValueError(f"{place} must be names, each once, got {list(chosen)}")
         return self
 
 

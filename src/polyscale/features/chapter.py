@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 _RSI_BARS: Final = 14
 _WILDER_BARS: Final = 350  # (13/14)^350 < 1e-11: even a move 100 times as large is forgotten to 1e-9
 _VOLUME_BARS: Final = 20
+_STILL: Final = 1e-12  # mean move over price: below it the price stands still, whatever it did long ago
 
 
 def log_return(bars: int) -> Formula:
@@ -94,7 +95,7 @@ def _wilder(close: Floats, alpha: float) -> Floats:
         mean = keep * mean + weight * move
         size = keep * size + weight * abs(move)
         weight, keep = alpha, 1.0 - alpha
-        out[t] = 0.0 if size == 0 else mean / size
+        out[t] = mean / size if size > _STILL * close[t] else 0.0
     return out
 
 

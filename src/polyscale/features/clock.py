@@ -45,11 +45,11 @@ CLOCK: Final = (
             f"{period}_{name}_{harmonic}",
             _wave(wave, period_ms, harmonic),
             1,
-            f"{name} of {harmonic} × 2π × the share of the {period} (UTC) that is over",
+            f"{name} of {harmonic} × 2π × the share of the {period} that is over{since}",
         )
-        for period, period_ms, harmonics in (
-            ("day", DAY_MS, DAY_HARMONICS),
-            ("week", _WEEK_MS, WEEK_HARMONICS),
+        for period, period_ms, harmonics, since in (
+            ("day", DAY_MS, DAY_HARMONICS, " (UTC)"),
+            ("week", _WEEK_MS, WEEK_HARMONICS, " since Thursday 00:00 UTC"),
         )
         for harmonic in range(1, harmonics + 1)
         for name, wave in (("sin", np.sin), ("cos", np.cos))

@@ -13,6 +13,8 @@ from typing import Final
 import polars as pl
 
 from polyscale.market.errors import DataError
+from polyscale.market.timeframe import Timeframe
+from polyscale.scales.grid import to_grid
 
 _EIGHT_HOURS_MS: Final = 8 * 3_600_000
 FUNDING_MEANS: Final = (3, 21)  # settlements: a day and a week of eight hours each
@@ -26,12 +28,12 @@ class Context:
     others: Mapping[str, pl.DataFrame] = field(default_factory=dict)  # base bars by symbol
 
 
-def add_context(bars: pl.DataFrame, context: Context) -> pl.DataFrame:
-    """Join what there is of the context to a scale's rows; known when: each row at its ``close_time``."""
-    if context.funding is not None:
-        bars = with_funding(bars, context.funding)
-    if context.others:
-        bars = with_market(bars, market_level(context.others))
+def add_context(bars: pl.DataFrame, funding: pl.DataFrame | None, level: pl.DataFrame | None) -> pl.DataFrame:
+    """Join what there is of funding and of `market_level` to a scale's rows; known when: at its close."""
+    if funding is not None:
+        bars = with_funding(bars, funding)
+    if level is not None:
+        bars = with_market(bars, level)
     return bars
 
 
@@ -57,24 +59,42 @@ def with_funding(bars: pl.DataFrame, funding: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(funding_age=age_ms / _EIGHT_HOURS_MS).drop("time", "settled", strict=False)
 
 
-def market_level(others: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def market_level(others: Mapping[str, pl.DataFrame], base: Timeframe, max_fill: int) -> pl.DataFrame | None:
     """The log level of a market in which all symbols weigh the same: ``close_time, market_level``.
 
-    Each base bar it moves by the mean log return of the symbols that have this bar and the one before; it
-    is there where at least one of them has. The level itself means nothing, only its changes do.
+    Each base bar it moves by the mean log return of the symbols that have the bar, and it is there where at
+    least one of them has. A symbol's move across a hole is booked whole on its first bar after it; missing
+    bars are filled as the symbol's own are. The level itself means nothing, only its changes do.
+
+    Returns
+    -------
+    polars.DataFrame
+        None if there are no other symbols.
+
+    Raises
+    ------
+    DataError
+        If the bars of a symbol are not of the base timeframe.
     """
-    returns = [
-        frame.select(
-            "close_time",
-            move=(pl.col("close") / pl.col("close").shift(1)).log(),
-            gap=pl.col("close_time").diff(),
+    moves = [_moves(symbol, bars, base, max_fill) for symbol, bars in others.items() if bars.height]
+    if not moves:
+        return None
+    mean = pl.concat(moves).group_by("close_time").agg(pl.col("move").mean()).sort("close_time")
+    return mean.select("close_time", market_level=pl.col("move").fill_null(0.0).cum_sum())
+
+
+def _moves(symbol: str, bars: pl.DataFrame, base: Timeframe, max_fill: int) -> pl.DataFrame:
+    """Log return of every bar since the symbol's last one; null for its first."""
+    gaps = bars["close_time"].diff().dt.total_milliseconds().drop_nulls()
+    usual = gaps.median() if len(gaps) else base.ms
+    if usual != base.ms:
+        raise DataError(
+            f"bars of {symbol} must be of the base timeframe {base} to be its market, got one every "
+            f"{Timeframe(int(usual) // 60_000)}; give bars of {base}"  # type: ignore[arg-type]
         )
-        for frame in others.values()
-    ]
-    step = min(frame["gap"].min() for frame in returns)  # type: ignore[type-var]
-    moves = pl.concat([frame.filter(pl.col("gap") == step) for frame in returns])
-    mean = moves.group_by("close_time").agg(pl.col("move").mean()).sort("close_time")
-    return mean.select("close_time", market_level=pl.col("move").cum_sum())
+    log_close = pl.col("close").log()
+    laid = to_grid(bars, base, max_fill).filter(pl.col("close").is_not_null())
+    return laid.select("close_time", move=log_close - log_close.shift(1))
 
 
 def with_market(bars: pl.DataFrame, level: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from polyscale.features.inputs import Inputs
-from polyscale.market.errors import ConfigError, DataError
+from polyscale.market.errors import ConfigError, DataError, PolyscaleError
 from polyscale.market.timeframe import Timeframe
 
 Floats = NDArray[np.float64]
@@ -42,6 +42,14 @@ class Feature:
     unit: str = "1"
     warm_days: int = 0  # whole days of bars that it needs before the newest one
     handles_gaps: bool = False  # it deals with missing bars itself: only its own row's bar must be there
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.warm_up, int) or self.warm_up < 1:
+            raise ConfigError(
+                f"warm_up of feature {self.name!r} must be a whole number >= 1, got {self.warm_up!r}"
+            )
+        if not self.name or self.name == "close_time":
+            raise ConfigError(f"a feature must have a name other than close_time, got {self.name!r}")
 
     def warm_bars(self, timeframe: Timeframe) -> int:
         """Bars of a timeframe until there is a value, the newest included."""
@@ -105,6 +113,8 @@ def select(
 
 def compute_scales(scales: Sequence[tuple[FeatureSet, pl.DataFrame, Timeframe]]) -> list[pl.DataFrame]:
     """Compute the features of several scales in one pass over a few threads; see `FeatureSet.compute`."""
+    for _, bars, timeframe in scales:
+        _check_grid(bars, timeframe)
     inputs = [Inputs(bars, timeframe) for _, bars, timeframe in scales]
     jobs = [
         (x, features.features[first : first + size])
@@ -131,20 +141,46 @@ def _column(feature: Feature, inputs: Inputs) -> pl.Series:
     values[: warm_bars - 1] = np.nan
     if inputs.has_gaps:
         values[inputs.run_length < (1 if feature.handles_gaps else warm_bars)] = np.nan
-    if not np.isfinite(values[warm_bars - 1 :].sum()):  # cheaper than to ask every value
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(values[warm_bars - 1 :].sum())  # cheaper than to ask every value
+    if not finite:
         values[~np.isfinite(values)] = np.nan
     return pl.Series(feature.name, values, nan_to_null=True)
 
 
 def _evaluate(feature: Feature, inputs: Inputs) -> Floats:
     """Values of the formula [T], in an array of their own."""
-    if isinstance(feature.formula, pl.Expr):
-        column = inputs.bars.select(feature.formula.cast(pl.Float64).alias(feature.name)).to_series()
-        return column.fill_null(np.nan).to_numpy().copy()
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        values = feature.formula(inputs)
+    try:
+        with np.errstate(all="ignore"):
+            if isinstance(feature.formula, pl.Expr):
+                one = feature.formula.cast(pl.Float64).alias(feature.name)
+                values = inputs.bars.select(one).to_series().fill_null(np.nan).to_numpy()
+            else:
+                values = np.asarray(feature.formula(inputs))
+            if values.dtype != np.float64:
+                values = values.astype(np.float64, casting="safe")
+    except PolyscaleError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"feature {feature.name} must give one real number per bar, it raised {type(error).__name__}: "
+            f"{error}; mend its formula"
+        ) from error
     if values.shape != inputs.present.shape:
         raise DataError(
             f"feature {feature.name} must give one number per bar, {inputs.present.shape}, got {values.shape}"
         )
     return values if values.flags.writeable and values.flags.c_contiguous else values.copy()
+
+
+def _check_grid(bars: pl.DataFrame, timeframe: Timeframe) -> None:
+    """A row shift must be a time shift."""
+    if bars.height < 2:
+        return
+    first, last = bars["close_time"][0], bars["close_time"][-1]
+    rows = (last - first).total_seconds() * 1_000 / timeframe.ms + 1
+    if rows != bars.height:
+        raise DataError(
+            f"features need bars of {timeframe} on their grid: {rows:,.0f} rows from {first} to {last}, got "
+            f"{bars.height:,}; lay them on it with polyscale.scales.grid.to_grid"
+        )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TypeVar
+from threading import RLock
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,7 @@ _REMEDIES = {
     "market_level": "give bars of at least one other symbol of the same market",
 }
 Found = TypeVar("Found")
+Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 
 
 class Inputs:
@@ -41,6 +43,7 @@ class Inputs:
         self.bars = bars
         self.timeframe = timeframe
         self._shared: dict[object, object] = {}
+        self._locks: dict[object, RLock] = {}
 
     @property
     def bars_per_day(self) -> int:
@@ -64,8 +67,10 @@ class Inputs:
 
     def shared(self, key: object, compute: Callable[[], Found]) -> Found:
         """What several formulas need, computed when the first of them asks."""
-        if key not in self._shared:  # two threads may both compute it: the same numbers, once too often
-            self._shared[key] = compute()
+        with self._locks.setdefault(key, RLock()):  # another thread that asks for it waits
+            if key not in self._shared:
+                found = compute()
+                self._shared[key] = _frozen(found) if isinstance(found, np.ndarray) else found
         return self._shared[key]  # type: ignore[return-value]
 
     @cached_property
@@ -77,7 +82,8 @@ class Inputs:
     def present(self) -> NDArray[np.bool_]:
         """Whether there is a bar."""
         close = self.bars["close"]
-        return close.is_not_null().to_numpy() if close.null_count() else np.ones(len(close), np.bool_)
+        there = close.is_not_null().to_numpy() if close.null_count() else np.ones(len(close), np.bool_)
+        return _frozen(there)
 
     @cached_property
     def has_gaps(self) -> bool:
@@ -87,7 +93,7 @@ class Inputs:
     @cached_property
     def run_length(self) -> Ints:
         """How many bars in a row, the newest included, are there."""
-        return run_length(self.present)
+        return _frozen(run_length(self.present))
 
     @property
     def open(self) -> Floats:
@@ -164,7 +170,7 @@ def _array(column: pl.Series) -> Floats:
     return _frozen((numbers.fill_null(np.nan) if numbers.null_count() else numbers).to_numpy())
 
 
-def _frozen(values: Floats) -> Floats:
+def _frozen(values: Array) -> Array:
     """Shared by formulas: nobody writes into it."""
     values.flags.writeable = False
     return values

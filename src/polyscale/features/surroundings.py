@@ -114,7 +114,7 @@ MARKET: Final = (
             f"market_return_{n}",
             _scaled_market_return(n),
             max(USUAL_BARS, n) + 1,
-            f"mean log return of the other symbols over {n} bars, in units of its own volatility",
+            f"mean log return of the other symbols over {n} bars, in units of its volatility over them",
             "volatility",
         )
         for n in (1, 5, 20)
@@ -130,14 +130,14 @@ MARKET: Final = (
         "beta",
         _beta,
         _BETA_BARS + 1,
-        f"slope of the return on the market's over {_BETA_BARS} bars, no intercept",
+        f"slope of the return on the market's over {_BETA_BARS} bars through the origin; 0 in a still market",
     ),
     *(
         Feature(
             f"beta_residual_{n}",
             _residual(n),
             _BETA_BARS + 1,
-            f"log return of {n} bars less beta times the market's, in units of volatility",
+            f"log return of {n} bars less beta times the market's, in units of volatility over them",
             "volatility",
         )
         for n in (1, 5, 20)
@@ -147,7 +147,7 @@ MARKET: Final = (
             f"relative_strength_{n}",
             _relative_strength(n),
             max(USUAL_BARS, n) + 1,
-            f"log return of {n} bars less the market's, in units of volatility",
+            f"log return of {n} bars less the market's, in units of volatility over them",
             "volatility",
         )
         for n in (20, 50)

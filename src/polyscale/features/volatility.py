@@ -211,7 +211,7 @@ JUMPS: Final = (
             f"jump_share_{n}",
             _jump_share(n),
             n + 2,
-            f"share of {n} bars' realised variance above the bipower one",
+            f"share of {n} bars' realised variance above the bipower one, at least 0",
         )
         for n in (20, 50, 200)
     ),
@@ -258,7 +258,7 @@ MOVES: Final = (
             f"scaled_return_{n}",
             _scaled_return(n),
             max(_WARM, n + 1),
-            f"log return of {n} bars in units of the realised volatility of {USUAL_BARS} bars",
+            f"log return of {n} bars in units of realised volatility (of {USUAL_BARS} bars) over so many",
             "volatility",
         )
         for n in (1, 5, 10, 20, 50)

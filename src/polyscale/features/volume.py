@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from polyscale.features.feature import Feature, Formula
 from polyscale.features.inputs import Inputs
 from polyscale.features.windows import mean_of_lags, ratio, trailing_mean, trailing_std, trailing_sum
+from polyscale.market.timeframe import DAY_MS
 
 Floats = NDArray[np.float64]
 _LEAST_SPREAD: Final = 1e-6  # of the mean: below it, a correlation is rounding
@@ -31,6 +32,8 @@ def _against_time_of_day(values: Formula, days: int) -> Formula:
 
     def formula(x: Inputs) -> Floats:
         now = values(x)
+        if x.timeframe.ms < DAY_MS and DAY_MS % x.timeframe.ms:  # no bar closes at the same time each day
+            return np.full(len(now), np.nan)
         least = int(np.ceil(_SHARE_OF_DAYS * days))
         return _log_ratio(now, mean_of_lags(now, x.bars_per_day, days, least))
 
@@ -76,7 +79,9 @@ def _volume_and_moves(bars: int) -> Formula:
         spread, mean = trailing_std(volume, bars), trailing_mean(volume, bars)
         unit = trailing_std(moves, bars) * spread
         correlation = np.clip(joint / unit * bars / (bars - 1), -1.0, 1.0)
-        varies = (unit > 0) & (spread > _LEAST_SPREAD * mean)
+        varies = (spread > _LEAST_SPREAD * mean) & (
+            trailing_std(moves, bars) > _LEAST_SPREAD * trailing_mean(moves, bars)
+        )
         return np.where(varies, correlation, np.where(np.isnan(unit), np.nan, 0.0))
 
     return formula
@@ -96,7 +101,8 @@ VOLUME: Final = (
             _against_time_of_day(values, days),
             1,
             f"log of {what} over its mean at the same time (UTC) of the last {days} days, floored at 1 %; "
-            f"{_SHARE_OF_DAYS:.0%} of them must be there. A bar of a day or more takes the last {days} bars",
+            f"{_SHARE_OF_DAYS:.0%} of them must be there. A bar of a day or more takes the last {days} bars; "
+            "null where bars do not divide a day",
             "log",
             warm_days=days,
             handles_gaps=True,
@@ -121,7 +127,7 @@ VOLUME: Final = (
             f"vwap_gap_{n}",
             _vwap_gap(n),
             51,
-            f"log of close over the volume-weighted typical price of {n} bars, in units of volatility",
+            f"log of close over the volume-weighted typical price of {n} bars, in their volatility",
             "volatility",
         )
         for n in (20, 50)

@@ -110,7 +110,7 @@ def trailing_std(values: Floats, bars: int) -> Floats:
     """Standard deviation of the last ``bars`` rows, at least two, with ``bars - 1`` in the denominator [T].
 
     Sums and squared deviations of two windows are merged (Chan, Golub and LeVeque 1983): never negative, and
-    exactly 0 for a constant window.
+    0 to rounding for a constant window.
     """
     num_rows, block = len(values), max(2 * _BLOCK, 8 * bars)
     out = np.empty(num_rows)

@@ -76,7 +76,7 @@ class Timeframe:
 
     def divides(self, other: Timeframe) -> bool:
         """Whether bars of ``other`` can be put together out of bars of this one."""
-        return other.minutes % self.minutes == 0
+        return other.minutes % self.minutes == 0 and (other.offset_ms - self.offset_ms) % self.ms == 0
 
     def bars_in(self, other: Timeframe) -> int:
         """How many bars of this timeframe make one of ``other``.
@@ -87,7 +87,9 @@ class Timeframe:
             If it is not a whole number.
         """
         if not self.divides(other):
-            raise ConfigError(f"{other} must be a whole multiple of {self}, got {other.minutes} minutes")
+            raise ConfigError(
+                f"{other} must be a whole multiple of {self} on the same grid, got {other.minutes} minutes"
+            )
         return other.minutes // self.minutes
 
     def __str__(self) -> str:

@@ -67,7 +67,7 @@ class Run:
     def predict(
         self,
         bars: pl.DataFrame,
-        native: Mapping[Timeframe, pl.DataFrame] | None = None,
+        native: Mapping[Timeframe, pl.DataFrame] | Mapping[str, pl.DataFrame] | None = None,
         context: Context | None = None,
         *,
         in_sample: bool = False,
@@ -91,7 +91,8 @@ class Run:
         HistoryError
             If there is no such origin.
         """
-        panel = build_panel(self.config.market.symbols[0], bars, self.config.data, native, context)
+        by_timeframe = {Timeframe.parse(key): frame for key, frame in (native or {}).items()}
+        panel = build_panel(self.config.market.symbols[0], bars, self.config.data, by_timeframe, context)
         seen = panel.time_ms <= self.boundaries.validate_end
         origins = panel.usable & (in_sample | ~seen)
         if not origins.any():

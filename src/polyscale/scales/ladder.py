@@ -18,7 +18,7 @@ from polyscale.scales.resample import prepend_native, resample
 from polyscale.scales.settings import ScaleSettings
 
 _NUMBERS = ("open", "high", "low", "close", "volume", "turnover")
-MIN_COVERAGE = 0.9  # of a coarse bar's time; below it the row is masked
+MIN_COVERAGE = 0.9 - 1e-9  # less rounding of shares; of a coarse bar's time; below it the row is masked
 
 
 @dataclass(frozen=True, eq=False)

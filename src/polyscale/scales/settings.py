@@ -98,7 +98,8 @@ class ScaleSettings(Settings):
     @property
     def name(self) -> str:
         """``5m``, ``5m wavelet``, ``5m vmd mode_1``."""
-        source = () if self.source is Source.RESAMPLE else (self.source.value,)
+        filtered = self.wavelet.wavelet if self.source is Source.WAVELET and self.wavelet else None
+        source = () if self.source is Source.RESAMPLE else (filtered or self.source.value,)
         return " ".join((str(self.timeframe), *source, *(self.bands or ())))
 
     @property
@@ -115,6 +116,8 @@ class ScaleSettings(Settings):
                 raise ValueError(
                     f"{key} must be given with source: {source.value} only, got {self.source.value}"
                 )
+        if self.bands is not None and self.source is Source.RESAMPLE:
+            raise ValueError("bands must be given with source: wavelet or vmd only, got resample")
         chosen = self.bands if self.bands is not None else self.all_bands
         if list(chosen) != [band for band in self.all_bands if band in chosen] or (
             self.bands is not None and not self.bands

@@ -20,7 +20,7 @@ from polyscale.dataset.panel import Panel
 from polyscale.dataset.scaling import Scaler
 from polyscale.dataset.settings import DataSettings
 from polyscale.dataset.stretches import ScaledPanel, scale_panel
-from polyscale.features.probe import changed, probe
+from polyscale.features.probe import Values, changed, probe
 from polyscale.market.errors import RunError
 from polyscale.market.settings import Settings
 from polyscale.model.network import MultiScaleAttention
@@ -38,7 +38,7 @@ class ModelFacts(Settings):
     data: DataSettings
     feature_scalers: tuple[Scaler | None, ...]  # one per scale, None where it was never warm in training
     origin_scaler: Scaler
-    probes: tuple[dict[str, tuple[float, ...]], ...]  # per scale: feature -> its values on a fixed series
+    probes: tuple[dict[str, Values], ...]  # per scale: feature -> its values on a fixed series
 
     def scale(self, panel: Panel) -> ScaledPanel:
         """What the network reads of a panel: its rows under the frozen scalers."""
@@ -53,7 +53,7 @@ class Model:
     facts: ModelFacts
 
 
-def probes(data: DataSettings) -> tuple[dict[str, tuple[float, ...]], ...]:
+def probes(data: DataSettings) -> tuple[dict[str, Values], ...]:
     """What the features of every scale give on a fixed series."""
     return tuple(probe(features_of(data, scale), scale.timeframe) for scale in data.scales)
 
@@ -102,9 +102,19 @@ def _read_facts(path: Path) -> ModelFacts:
     except ValidationError as error:
         what = error.errors()[0]
         where = ".".join(str(part) for part in what["loc"])
+        own = (
+            "; put your own features into CATALOGUE before"
+            if "features must be out of" in what["msg"]
+            else ""
+        )
         raise RunError(
-            f"{path}: {where or 'content'}: {what['msg']}; the run is damaged, train again"
+            f"{path}: {where or 'content'}: {what['msg']}{own}; or the run is damaged, train again"
         ) from error
+    counts = {len(facts.data.scales), len(facts.probes), len(facts.feature_scalers)}
+    if len(counts) > 1:
+        raise RunError(
+            f"{path}: must hold probes and scalers of every scale; the run is damaged, train again"
+        )
     moved = [
         f"{name} ({scale.name})"
         for scale, then, now in zip(facts.data.scales, facts.probes, probes(facts.data), strict=True)
