@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from polyscale.market.bars import Market
     from polyscale.market.errors import PolyscaleError
     from polyscale.market.timeframe import Timeframe
-    from polyscale.pipeline.api import backtest, evaluate, fit, load_run, read_bars
+    from polyscale.pipeline.api import audit_run, backtest, evaluate, fit, load_run, read_bars
     from polyscale.pipeline.market_data import fetch
     from polyscale.pipeline.run import Run
     from polyscale.store.store import Store
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "audit_run": "polyscale.pipeline.api",
     "backtest": "polyscale.pipeline.api",
     "evaluate": "polyscale.pipeline.api",
     "fetch": "polyscale.pipeline.market_data",
@@ -50,6 +51,7 @@ __all__ = [
     "Timeframe",
     "__version__",
     "audit",
+    "audit_run",
     "backtest",
     "evaluate",
     "fetch",

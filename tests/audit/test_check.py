@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import numpy as np
 import polars as pl
 import pytest
@@ -348,3 +350,39 @@ def test_rows_laid_into_gaps_by_what_was_known_are_clean():
 def test_a_backward_fill_at_the_beginning_is_found():
     stage = column(x=CLOSE.rolling_mean(20).backward_fill())
     assert found(check(stage, BARS), "x").source == "bars.close"
+
+
+def test_a_stage_that_does_not_read_its_input_is_said_to_be_untested():
+    table = BARS.select("close_time", x=CLOSE.shift(-1))
+    audit = check(lambda bars: bars.select("close_time").join(table, on="close_time"), BARS)
+    assert "but not every column could be tested" in str(audit).splitlines()[0]
+    assert "the same whatever the inputs are: all columns" in str(audit)
+
+
+def test_a_column_that_is_the_same_whatever_the_inputs_are_is_named():
+    audit = check(column(x=CLOSE, hour=pl.col("close_time").dt.hour()), BARS)
+    assert audit.clean
+    assert "the same whatever the inputs are: hour" in str(audit)
+
+
+def test_values_that_no_cut_can_test_are_no_clean_audit():
+    with pytest.raises(DataError, match="must give values before a cut"):
+        check(column(x=pl.lit(None, pl.Float64)), BARS)
+
+
+def test_a_plan_that_tests_nothing_is_refused():
+    with pytest.raises(ConfigError, match="nothing would be tested"):
+        check(column(x=CLOSE), BARS, plan=Plan(whole_cuts=0, newest_cuts=0, truncations=0))
+    with pytest.raises(ConfigError, match="a cut must have bars on both sides"):
+        check(column(x=CLOSE), BARS, plan=Plan(whole_cuts=(datetime(2030, 1, 1),)))
+
+
+def test_what_a_polars_stage_does_in_place_stays_its_own():
+    given = BARS.clone()
+
+    def stage(bars):
+        bars.insert_column(1, bars["close"].shift(1).alias("before"))
+        return bars.select("close_time", "before")
+
+    assert check(stage, given, warm_up=2).clean
+    assert given.columns == BARS.columns

@@ -84,3 +84,13 @@ def test_a_fit_that_gives_nothing_by_name_is_an_error(given):
 def test_unsorted_bars_are_all_that_is_found():
     audit = check_frozen_fit(lambda bars: {"x": 1.0}, BARS.reverse(), END)
     assert [finding.test for finding in audit.findings] == ["times in"]
+
+
+def test_a_fit_that_refuses_every_wrecked_future_is_not_called_clean():
+    def strict(bars):
+        if bars["close"].is_nan().any() or bars["close"].pct_change().abs().max() > 0.05:
+            raise ValueError("odd prices")
+        return {"mean": bars["close"].mean()}
+
+    with pytest.raises(DataError, match=r"must run beside a wrecked future at least once.*refused 1 time"):
+        check_frozen_fit(strict, BARS, BARS["close_time"][1_000])

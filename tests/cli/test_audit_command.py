@@ -14,6 +14,13 @@ import polars as pl
 def centred(bars):
     return bars.select("close_time", smooth=pl.col("close").rolling_mean(7, center=True))
 
+def leaver(bars):
+    raise SystemExit(0)
+
+def talker(bars):
+    print("hello")
+    return trailing(bars)
+
 def trailing(bars):
     return bars.select("close_time", smooth=pl.col("close").rolling_mean(7))
 """
@@ -43,6 +50,14 @@ def test_what_is_causal_is_clean_and_ends_with_status_0(folder):
     assert json.loads(done.stdout)["clean"]
 
 
+def test_what_a_stage_prints_is_no_part_of_the_answer(folder):
+    done = polyscale(
+        "audit", "--stage", "mine.py:talker", *BARS, "--cuts", "4", "--warm-up", "7", "--json", folder=folder
+    )
+    assert json.loads(done.stdout)["clean"]
+    assert "hello" in done.stderr
+
+
 def test_the_museum_shows_that_fifteen_leaks_are_caught(folder):
     rows = json.loads(polyscale("audit", "--museum", "--json", folder=folder).stdout)
     assert len(rows) == 15
@@ -52,11 +67,16 @@ def test_the_museum_shows_that_fifteen_leaks_are_caught(folder):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--stage", "mine.py:nope", *BARS), "must hold the function 'nope', it has ['centred', 'trailing']"),
+        (
+            ("--stage", "mine.py:nope", *BARS),
+            "must hold the function 'nope', it has ['centred', 'leaver', 'talker', 'trailing']",
+        ),
         (("--stage", "mine.py", *BARS), "--stage must be FILE.py:FUNCTION"),
         (("--stage", "broken.py:x", *BARS), "must be a program that runs, it raised ValueError: no"),
         (("--stage", "mine.py:centred"), "--stage needs --timeframe and either --symbol"),
         (("--stage", "mine.py:centred", *BARS[:4]), "--file needs --label open or --label close"),
+        (("--stage", "mine.py:leaver", *BARS), "a stage must not end the program, it called exit(0)"),
+        (BARS, "belong to --stage; give it too"),
         (("last", "--museum"), "give one of: a run, --stage"),
         (("last",), "holds no run that is trained or complete"),
     ],

@@ -1,12 +1,14 @@
 """A trained run under audit: clean as it is, and each stage caught when it alone looks ahead."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 import yaml
 
+import polyscale
 from polyscale.audit import Audit
 from polyscale.base import forecasts, rolling
 from polyscale.config.run_config import parse_config
@@ -20,6 +22,7 @@ from polyscale.pipeline.job import begin
 from polyscale.pipeline.run import Silent, evaluate, load_run
 from polyscale.scales.align import align
 from polyscale.store.store import Store
+from polyscale.strategy import signal
 from tests.pipeline.small import small
 
 
@@ -52,6 +55,7 @@ def test_a_run_is_clean_and_every_part_of_it_was_asked(complete):
         "frozen scalers",
         "online base forecast",
         "split",
+        "stored scalers",
     }
     cuts = {scope.test: scope.cuts for scope in found.tests if scope.of == "SIM: bars to forecasts"}
     assert (cuts["prefix"], cuts["bar-by-bar"]) == (3, 21)
@@ -117,8 +121,8 @@ def test_a_split_without_purge_is_caught(complete, monkeypatch):
 def test_a_strategy_that_looks_at_the_next_forecast_is_caught(complete, monkeypatch):
     original = audit_file.decide
 
-    def hindsight(forecast, settings, cost):
-        held = original(forecast, settings, cost)
+    def hindsight(forecast, settings, cost, closes):
+        held = original(forecast, settings, cost, closes)
         return type(held)(held.close_time, np.roll(held.target, -1))
 
     monkeypatch.setattr(audit_file, "decide", hindsight)
@@ -150,3 +154,29 @@ def test_what_was_found_is_kept_and_stands_at_the_top_of_the_report(complete):
     assert (told["clean"], told["cuts"]) == (True, 4)
     assert load_run(run.folder.path).config == run.config
     assert isinstance(found, Audit)
+
+
+def test_a_model_whose_scalers_are_not_those_of_training_is_caught(complete):
+    run, symbols = complete
+    first, *others = run.model.facts.feature_scalers
+    moved = first.model_copy(update={"median": tuple(value + 0.1 for value in first.median)})
+    facts = run.model.facts.model_copy(update={"feature_scalers": (moved, *others)})
+    found = audited((replace(run, model=replace(run.model, facts=facts)), symbols), cuts=4)
+    assert ("15m", "as fitted") in {(finding.column, finding.test) for finding in found.findings}
+
+
+def test_closes_that_take_the_next_signal_are_caught(complete, monkeypatch):
+    original = signal._at_closes
+
+    def ahead(closes, origin_ms, side, wanted):
+        return original(closes, origin_ms, np.roll(side, -1), np.roll(wanted, -1))
+
+    monkeypatch.setattr(signal, "_at_closes", ahead)
+    assert "position" in columns(audited(complete))
+
+
+def test_the_audit_from_python_keeps_what_it_found(complete):
+    run, symbols = complete
+    found = polyscale.audit_run(run, {"SIM": symbols[0].bars}, cuts=4)
+    assert found.clean
+    assert json.loads(run.folder.read_text("audit.json"))["cuts"] == 4

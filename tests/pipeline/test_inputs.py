@@ -48,7 +48,7 @@ def test_bands_of_a_wavelet_and_modes_feed_encoders_of_their_own(bars, tmp_path)
     ]
     run = polyscale.fit(parse_config(yaml.safe_dump(config(scales=scales)), "x"), runs=tmp_path)
     forecast = polyscale.load_run(run.folder.path).predict(bars)
-    assert forecast.scales == ("15m", "15m wavelet", "15m vmd", "1h wavelet trend")
+    assert forecast.scales == ("15m", "15m db4", "15m vmd", "1h wavelet trend")
     np.testing.assert_allclose(forecast.scale_weights.sum(axis=1), 1, rtol=1e-5)
 
 

@@ -18,7 +18,7 @@ from polyscale.audit.inputs import PREFIX, Inputs, Wreck
 from polyscale.audit.outcome import Finding
 from polyscale.audit.poisons import POISONS
 from polyscale.audit.rows import Rows, compare
-from polyscale.audit.trial import RefusalError, Trial, instant
+from polyscale.audit.trial import RefusalError, Trial, first_line, instant
 from polyscale.market.errors import DataError
 
 ROWS: Final = "rows"
@@ -108,7 +108,7 @@ def judge(trial: Trial, it: Attempt, outcome: tuple[Rows, Rows] | RefusalError) 
     raise DataError(
         f"audit: the stage must run on the {kept:,} bars up to {until:%Y-%m-%d %H:%M}, "
         f"where it gives {len(it.expected.times):,} rows when it sees all bars; it raised "
-        f"{type(outcome.cause).__name__}: {outcome.cause}"
+        f"{type(outcome.cause).__name__}: {first_line(outcome.cause)}"
     ) from outcome.cause
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import numpy as np
+
 from polyscale.audit.causality import (
     CAUSAL,
     EVER,
@@ -25,16 +27,17 @@ from polyscale.audit.causality import (
 )
 from polyscale.audit.cuts import newest_cuts, whole_cuts
 from polyscale.audit.frames import Frame, Stage
-from polyscale.audit.inputs import PREFIX, Inputs, read_inputs
+from polyscale.audit.inputs import PREFIX, Inputs, Wreck, read_inputs
 from polyscale.audit.locate import locate
 from polyscale.audit.outcome import Audit
 from polyscale.audit.plan import Plan
-from polyscale.audit.poisons import POISONS
+from polyscale.audit.poisons import HUGE, PERMUTED, POISONS
 from polyscale.audit.record import Record
-from polyscale.audit.rows import read_rows, typical_sizes
+from polyscale.audit.rows import compare, read_rows, typical_sizes
 from polyscale.audit.times import FINITE, IN, OUT, check_answer, check_finite, check_input, check_wrong_inputs
-from polyscale.audit.trial import Trial, first_answer
+from polyscale.audit.trial import RefusalError, Trial, first_answer
 from polyscale.audit.warm_up import WARM_UP, WarmUp, check_warm_up_names, starts_of_bars, truncate
+from polyscale.market.errors import ConfigError, DataError
 
 _TESTS = (IN, OUT, FINITE, *CAUSAL, WARM_UP)
 
@@ -86,6 +89,8 @@ def check(
         For a warm-up of a column that is not there.
     """
     plan = plan or Plan()
+    if plan.whole_cuts in (0, ()) and plan.newest_cuts == 0 and plan.truncations == 0:
+        raise ConfigError("audit: a plan must have cuts or truncations, got none: nothing would be tested")
     record = Record(_TESTS)
     inputs = read_inputs(bars, sources, plan.seed)
     if not isinstance(inputs, Inputs):
@@ -104,7 +109,26 @@ def check(
         record.note(LIVE, "is prefix: neither a step nor a memory was given")
     for start in starts_of_bars(trial):
         truncate(trial, start, warm_up)
+    _note_deaf(trial)
     return record.audit()
+
+
+def _note_deaf(trial: Trial) -> None:
+    """Columns that stay as they are though all inputs are others: from elsewhere, or from the clock."""
+    deaf = set(trial.whole.columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for method in (HUGE, PERMUTED):
+            try:
+                found = trial.run(Wreck(method, EVER))
+            except RefusalError:
+                continue
+            if not np.array_equal(found.times, trial.whole.times):
+                return
+            deaf -= {moved.column for moved in compare(trial.whole, found, trial.sizes, trial.plan)}
+    if deaf:
+        what = "all columns" if len(deaf) == len(trial.whole.columns) else ", ".join(sorted(deaf))
+        trial.record.note(ROWS, f"the same whatever the inputs are: {what}")
 
 
 def look_ahead(trial: Trial, live: Live | None = None, methods: tuple[str, ...] = (PREFIX, *POISONS)) -> None:
@@ -118,7 +142,8 @@ def look_ahead(trial: Trial, live: Live | None = None, methods: tuple[str, ...] 
         with ThreadPoolExecutor(trial.plan.threads) as pool:
             for each, outcome in zip(todo, pool.map(partial(attempt, trial), todo), strict=True):
                 judge(trial, each, outcome)
-        _note_untested(trial, max([*whole, *newest], default=0))
+        if whole or newest:
+            _note_untested(trial, max([*whole, *newest]))
         if trial.plan.locate:
             locate(trial)
 
@@ -127,5 +152,9 @@ def _note_untested(trial: Trial, latest: int) -> None:
     """Columns that had no value before any cut: of them nothing was asked."""
     present = trial.whole.between(EVER, latest).present()
     names = [name for name, there in present.items() if not there.any()]
+    if names and len(names) == len(present):
+        raise DataError(
+            f"audit: a stage must give values before a cut to be tested, got none in {names}; give more bars"
+        )
     if names:
         trial.record.note(ROWS, f"no value before any cut, not tested: {', '.join(names)}")

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from polyscale.audit.frames import Ints
-from polyscale.audit.trial import Trial
+from polyscale.audit.trial import Trial, instant
+from polyscale.market.errors import ConfigError
 from polyscale.market.timeframe import Timeframe
 
 _TIMEFRAMES = tuple(Timeframe(minutes) for minutes in (5, 15, 60, 240, 1_440, 10_080))
@@ -24,7 +25,14 @@ def whole_cuts(trial: Trial) -> list[int]:
     """Instants for all rows under all wrecks: every other one at a midnight, where leaks reach far."""
     wanted = trial.plan.whole_cuts
     if not isinstance(wanted, int):
-        return sorted({_microseconds(cut) for cut in wanted})
+        cuts = sorted({_microseconds(cut) for cut in wanted})
+        for cut in cuts:
+            if not trial.bar_times[0] <= cut < trial.bar_times[-1]:
+                raise ConfigError(
+                    f"audit: a cut must have bars on both sides, got {instant(cut)} for bars from "
+                    f"{instant(trial.bar_times[0])} to {instant(trial.bar_times[-1])}"
+                )
+        return cuts
     first, last = _span(trial)
     rng = np.random.default_rng(trial.plan.seed)
     cuts = []
@@ -118,9 +126,9 @@ def _beside_gaps(trial: Trial, indices: Ints) -> Iterator[int]:
 
 
 def _beside(trial: Trial, times: Ints) -> Iterator[int]:
-    """At a time of a source, one bar before it, and one after."""
+    """One bar before a time of a source (there a row that is joined too early shows), at it, and after it."""
     for time in times:
-        yield from (int(time), int(time) - max(trial.step, 1), int(time) + trial.step)
+        yield from (int(time) - max(trial.step, 1), int(time), int(time) + trial.step)
 
 
 def _early(trial: Trial) -> Iterator[int]:

@@ -79,7 +79,7 @@ def _from_pandas(frame: Frame) -> tuple[pl.DataFrame, Form]:
 def to_user(frame: pl.DataFrame, form: Form) -> Frame:
     """Give a frame in the user's form."""
     if not form.pandas:
-        return frame
+        return frame.clone()  # columns are shared, but what a stage adds or drops in place stays its own
     given = frame.to_pandas()
     return given.set_index(_INDEX).rename_axis(form.index_name) if form.by_index else given
 

@@ -73,7 +73,14 @@ def check_frozen_fit(
 
     whole = read_rows(first_answer(stage, inputs))
     look_ahead(Trial(stage, inputs, whole, typical_sizes(whole), plan, record), methods=POISONS)
-    return record.audit().named(_NAME)
+    audit = record.audit()
+    if not any(scope.rows for scope in audit.tests if scope.test in POISONS):
+        notes = "; ".join(note for scope in audit.tests for note in scope.notes)
+        raise DataError(
+            f"audit: the fit must run beside a wrecked future at least once, or nothing is tested: {notes}; "
+            "let it take any numbers after train_end, and check them outside of it"
+        )
+    return audit.named(_NAME)
 
 
 def _as_row(fitted: Mapping[str, Any], end: datetime) -> pl.DataFrame:

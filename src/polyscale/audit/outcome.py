@@ -14,6 +14,7 @@ from typing import Any
 from polyscale.audit.table import aligned
 
 Value = float | str | bool | None  # None is missing: null or NaN
+_DEAF = "the same whatever the inputs are: all columns"  # a table made beforehand, or a clock
 _CAUSAL = ("prefix", "bar-by-bar", "rows", "poison-nan", "poison-1e9", "poison-permuted")
 
 
@@ -132,9 +133,14 @@ class Audit:
 
     def _headline(self) -> str:
         if self.clean:
-            return f"clean: nothing found by {len(self.tests)} tests"
+            notes = [note for scope in self.tests for note in scope.notes]
+            partly = any(note.startswith("no value before") or note == _DEAF for note in notes)
+            but = ", but not every column could be tested (see notes)" if partly else ""
+            return f"clean: nothing found by {len(self.tests)} tests{but}"
         columns = len({finding.column for finding in self.findings})
-        return f"{_counted(len(self.findings), 'finding')} in {_counted(columns, 'column')}"
+        warm_up = sum(finding.test == "warm-up" for finding in self.findings)
+        of = f", {warm_up} of them of warm-up, not of look-ahead" if warm_up else ""
+        return f"{_counted(len(self.findings), 'finding')} in {_counted(columns, 'column')}{of}"
 
     def _lines(self) -> list[list[str]]:
         """One line per column and kind of test: the first finding speaks, the other tests are named."""

@@ -88,7 +88,7 @@ def first_answer(stage: Stage, inputs: Inputs) -> pl.DataFrame:
         raise
     except Exception as error:
         raise DataError(
-            f"audit: the stage must run on all bars, it raised {type(error).__name__}: {error}"
+            f"audit: the stage must run on all bars, it raised {type(error).__name__}: {first_line(error)}"
         ) from error
     if answer.is_empty():
         raise DataError("audit: the stage must give at least 1 row on all bars, got 0; give more bars")
@@ -99,6 +99,11 @@ def read_answer(answer: Frame) -> pl.DataFrame:
     """A stage's rows in polars, their time named ``close_time``."""
     frame, time, _ = to_polars(answer, "what the stage gives", ("close_time",))
     return frame.rename({time: "close_time"})
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without its later lines."""
+    return next(iter(str(error).splitlines()), "")
 
 
 def instant(microseconds: int) -> datetime:

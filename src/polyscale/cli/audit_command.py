@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +46,7 @@ def audit(
     ] = None,
     cuts: Annotated[
         int | None,
-        typer.Option(min=1, help="Instants at which the future is wrecked; usual: 200, a stage: 43."),
+        typer.Option(min=1, help="Instants at which the future is wrecked; usual: 200."),
     ] = None,
     stage: Annotated[
         str | None, typer.Option(help="FILE.py:FUNCTION, from a frame of bars to rows with close_time.")
@@ -70,6 +72,10 @@ def audit(
     """Look for rows that know their future; exit status 0 only if none does."""
     if sum((run is not None, stage is not None, museum)) > 1:
         raise ConfigError("give one of: a run, --stage FILE.py:FUNCTION, --museum; got several")
+    if stage is None and any(value is not None for value in (symbol, file, timeframe, label, warm_up)):
+        raise ConfigError(
+            "--symbol, --file, --timeframe, --label and --warm-up belong to --stage; give it too"
+        )
     if museum:
         _show_museum(as_json=as_json)
         return
@@ -77,7 +83,7 @@ def audit(
         found = _audit_run(run or "last", cuts or 200, store, runs)
     else:
         bars = _bars(symbol, file, timeframe, label, (venue, category, store))
-        found = _audit_stage(stage, bars, cuts or 43, warm_up)
+        found = _audit_stage(stage, bars, cuts or 200, warm_up)
     show(found, as_json=as_json)
     if not found.clean:
         raise typer.Exit(1)
@@ -113,9 +119,14 @@ def _audit_stage(name: str, bars: pl.DataFrame, cuts: int, warm_up: int | None) 
     from polyscale.audit import Plan, check
 
     whole = min(cuts, 3)
-    return check(
-        _function(name), bars, warm_up=warm_up, plan=Plan(whole_cuts=whole, newest_cuts=cuts - whole)
-    )
+    plan = Plan(whole_cuts=whole, newest_cuts=cuts - whole)
+    with contextlib.redirect_stdout(sys.stderr):  # what the stage prints is no part of the answer
+        try:
+            return check(_function(name), bars, warm_up=warm_up, plan=plan)
+        except SystemExit as error:
+            raise ConfigError(
+                f"{name}: a stage must not end the program, it called exit({error.code})"
+            ) from error
 
 
 def _function(name: str) -> Any:
@@ -127,6 +138,8 @@ def _function(name: str) -> Any:
     if spec is None or spec.loader is None:
         raise ConfigError(f"--stage must name a Python file, got {path!r}")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look themselves up there
+    sys.path.insert(0, str(Path(path).resolve().parent))  # what lies beside the file may be imported
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -92,8 +92,8 @@ CATALOGUE["gap"] = Feature("gap", gap, 2, "open against the last close")
 
 From there on `data.features` of a config may name it; do so before `polyscale.fit` and
 `polyscale.load_run`. A formula may also be a function of the bars' arrays
-(`polyscale.features.inputs.Inputs`). `polyscale audit` and `polyscale.audit.check` tell whether it looks
-ahead.
+(`polyscale.features.inputs.Inputs`). `polyscale.audit_run` of the run, and `polyscale.audit.check` of any
+function, tell whether it looks ahead.
 
 Features of the group *funding* need funding rates beside the bars, those of *market* the bars of at least one
 other symbol. Order flow and microstructure cannot come from candles."""

@@ -17,7 +17,7 @@ from polyscale.cli.options import (
     SeedOption,
     StoreOption,
 )
-from polyscale.market.errors import ConfigError
+from polyscale.market.errors import ConfigError, PolyscaleError
 
 if TYPE_CHECKING:
     from polyscale.cli.console import Watch
@@ -212,7 +212,13 @@ def _run(job: Job, watch: Watch) -> tuple[dict[str, Any], list[str]]:
 
     run = job.train(watch)
     outcomes = evaluate(run, job.symbols, job.prepared, watch)
-    audit = audit_run(run, job.symbols, watch, _CUTS, Depth.NEWEST)
+    try:
+        audit = audit_run(run, job.symbols, watch, _CUTS, Depth.NEWEST)
+    except PolyscaleError as error:  # the run is there all the same
+        told = summary(job.folder, outcomes) | {
+            "audit": {"clean": False, "leaks": [f"it broke off: {error}"]}
+        }
+        return told, [outcome.symbol for outcome in outcomes]
     keep_audit(job.folder, audit, _CUTS, Depth.NEWEST)
     told = summary(job.folder, outcomes) | {
         "audit": {"clean": audit.clean, "leaks": list(map(str, audit.findings))}

@@ -1,7 +1,8 @@
-"""The product from Python: six verbs over the same stages as the command.
+"""The product from Python: seven verbs over the same stages as the command.
 
 ``read_bars`` a file, ``fit`` a config on bars, ``load_run`` it again, ``Run.predict``, ``backtest`` a
-forecast, ``evaluate`` a run; `polyscale.audit.check` asks any stage whether it knows its future.
+forecast, ``evaluate`` a run, ``audit_run`` it; `polyscale.audit.check` asks any stage whether it knows its
+future.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal
 
 import polars as pl
 
+from polyscale.audit import Audit
 from polyscale.backtesting.engine import run_backtest
 from polyscale.backtesting.result import BacktestResult
 from polyscale.backtesting.settings import BacktestSettings
@@ -19,6 +21,8 @@ from polyscale.config.run_config import RunConfig, read_config
 from polyscale.exchange.bar_file import read_bar_file
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
+from polyscale.pipeline.audit import Depth, keep_audit
+from polyscale.pipeline.audit import audit_run as audit_whole_run
 from polyscale.pipeline.judge import bars_of_test
 from polyscale.pipeline.learn import prepare
 from polyscale.pipeline.load import (
@@ -154,6 +158,33 @@ def evaluate(
         symbols = given_symbols(bars, run.config, native)
         check_same(run.folder, symbols)
     return evaluate_run(run, symbols, again(run, symbols), Silent())
+
+
+def audit_run(
+    run: Run,
+    bars: Bars | None = None,
+    *,
+    native: NativeBars | None = None,
+    store: str | Path = "store",
+    cuts: int = 200,
+) -> Audit:
+    """Look for rows of a run that know their future: bars to forecasts to positions, fits, split.
+
+    The bars must be those that it was trained from; what was found is kept in audit.json and in the report.
+
+    Raises
+    ------
+    RunError
+        If the bars are others.
+    """
+    if bars is None:
+        symbols = same_bars(run.folder, run.config, Store(store))
+    else:
+        symbols = given_symbols(bars, run.config, native)
+        check_same(run.folder, symbols)
+    found = audit_whole_run(run, symbols, Silent(), cuts)
+    keep_audit(run.folder, found, cuts, Depth.FULL)
+    return found
 
 
 def _config(config: RunConfig | str | Path) -> RunConfig:

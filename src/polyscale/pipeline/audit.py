@@ -17,23 +17,27 @@ import numpy as np
 import polars as pl
 import torch
 
-from polyscale.audit import Audit, Plan, check, check_frozen_fit, check_online_fit, check_purge
+from polyscale.audit import Audit, Finding, Plan, check, check_frozen_fit, check_online_fit, check_purge
+from polyscale.audit.record import Record
 from polyscale.base.regressors import base_regressors
 from polyscale.base.rolling import Loss, rolling_forecast
 from polyscale.config.run_config import RunConfig
 from polyscale.dataset.panel import Panel, memory_bars
+from polyscale.dataset.scaling import Scaler
 from polyscale.dataset.split import split
 from polyscale.market.instant import time_of
 from polyscale.pipeline.chain import FORECAST, Chain
 from polyscale.pipeline.judge import forecast_panel
 from polyscale.pipeline.learn import Prepared, fit_scalers
 from polyscale.pipeline.load import SymbolBars
-from polyscale.pipeline.run import Observer, Run
+from polyscale.pipeline.run import Observer, Run, again
 from polyscale.report.badge import set_badge
 from polyscale.runs.folder import RunFolder
 from polyscale.strategy.signal import decide
 
 _FLOAT32: Final = 1e-4  # of a forecast: what a stretch of another length leaves of its digits
+_SAME: Final = 1e-6  # of a scaler's numbers: another machine rounds otherwise
+_STORED: Final = "as fitted"
 _WHOLE_CUTS: Final = 3
 _FITTED_DAYS: Final = 45  # newest days on which the online fit is run
 _AFTER_TRAINING: Final = timedelta(days=30)  # what the frozen fit is shown beyond its rows
@@ -62,6 +66,8 @@ def audit_run(
     with _one_thread_of_torch():
         audits = [audit for item in symbols for audit in _symbol(run, item, symbols, observer, cuts, depth)]
     first, *others = audits
+    if depth is Depth.FULL:
+        others.append(_stored_scalers(run, symbols).named("stored scalers"))
     return first.join(*others)
 
 
@@ -116,19 +122,22 @@ def _chain(run: Run, item: SymbolBars, chain: Chain, cuts: int, depth: Depth) ->
 
 
 def _positions(run: Run, panel: Panel) -> Audit:
-    """The strategy carries targets forward: forecasts are cut and exchanged for one another."""
+    """The strategy carries targets forward over all closes: forecasts are cut, lost and exchanged."""
     forecast = forecast_panel(run.model, panel, panel.usable)
-    origins = forecast.to_frame().select("close_time").with_row_index("forecast")
+    traded = panel.bars.select("close_time").filter(panel.traded)
+    made = forecast.to_frame().select("close_time").with_row_index("forecast")
+    closes = traded.join(made, on="close_time", how="left", maintain_order="left")
 
-    def stage(origins: pl.DataFrame) -> pl.DataFrame:
-        given = forecast.at(origins["forecast"].to_numpy())
-        times = origins["close_time"].dt.replace_time_zone(None).to_numpy()
-        held = decide(
-            replace(given, close_time=times), run.config.strategy, run.config.backtest.round_trip_cost
+    def stage(closes: pl.DataFrame) -> pl.DataFrame:
+        there = closes.filter(pl.col("forecast").is_not_null())
+        times, origins = (
+            frame["close_time"].dt.replace_time_zone(None).to_numpy() for frame in (closes, there)
         )
-        return origins.select("close_time", position=pl.Series(held.target))
+        given = replace(forecast.at(there["forecast"].to_numpy()), close_time=origins)
+        held = decide(given, run.config.strategy, run.config.backtest.round_trip_cost, times)
+        return closes.select("close_time", position=pl.Series(held.target))
 
-    return check(stage, origins, plan=Plan(truncations=0))
+    return check(stage, closes, plan=Plan(truncations=0))
 
 
 def _scalers(run: Run, item: SymbolBars, chain: Chain) -> Audit:
@@ -148,6 +157,26 @@ def _scalers(run: Run, item: SymbolBars, chain: Chain) -> Audit:
         }
 
     return check_frozen_fit(fit, bars, train_end, chain.sources)
+
+
+def _stored_scalers(run: Run, symbols: list[SymbolBars]) -> Audit:
+    """The model's own scalers must be those of the training rows of all symbols."""
+    per_scale, origin = fit_scalers(again(run, symbols), run.config.data)
+    names = [*(scale.name for scale in run.config.data.scales), "origin"]
+    facts, record = run.model.facts, Record((_STORED,))
+    pairs = zip(names, [*per_scale, origin], [*facts.feature_scalers, facts.origin_scaler], strict=True)
+    for name, fitted, stored in pairs:
+        record.compared(_STORED, 1, cuts=0)
+        if _differ(fitted, stored):
+            note = "the model's scaler is not that of its training rows"
+            record.find(Finding(_STORED, name, None, None, note=note))
+    return record.audit()
+
+
+def _differ(a: Scaler | None, b: Scaler | None) -> bool:
+    if a is None or b is None:
+        return a is not b
+    return not np.allclose((a.median, a.spread), (b.median, b.spread), rtol=_SAME)
 
 
 def _base(config: RunConfig, panel: Panel) -> Audit:
