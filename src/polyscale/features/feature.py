@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from typing import Final
 
 import numpy as np
@@ -123,11 +123,22 @@ def compute_scales(scales: Sequence[tuple[FeatureSet, pl.DataFrame, Timeframe]])
         for first in range(0, len(features.features), size)
     ]
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        columns = chain.from_iterable(pool.map(_columns, *zip(*jobs, strict=True)))
+        futures = {
+            i: pool.submit(_columns, *jobs[i]) for i in _long_and_short([len(x.present) for x, _ in jobs])
+        }
+        columns = chain.from_iterable(futures[i].result() for i in range(len(jobs)))
         return [
             pl.DataFrame([x.bars["close_time"], *islice(columns, len(features.features))])
             for (features, _, _), x in zip(scales, inputs, strict=True)
         ]
+
+
+def _long_and_short(rows: Sequence[int]) -> list[int]:
+    """Jobs of many rows and of few in turn: threads that all take small steps wait for the interpreter."""
+    falling = sorted(range(len(rows)), key=lambda i: -rows[i])
+    middle = sum(count > rows[falling[0]] // 2 for count in rows) if rows else 0
+    pairs = zip_longest(falling[:middle], falling[middle:])
+    return [i for pair in pairs for i in pair if i is not None]
 
 
 def _columns(inputs: Inputs, features: Sequence[Feature]) -> list[pl.Series]:
