@@ -109,7 +109,8 @@ def check(
         record.note(LIVE, "is prefix: neither a step nor a memory was given")
     for start in starts_of_bars(trial):
         truncate(trial, start, warm_up)
-    _note_deaf(trial)
+    if newest is None:  # two whole runs more: who brings a step has a stage that is dear
+        _note_deaf(trial)
     return record.audit()
 
 
