@@ -152,11 +152,7 @@ def evaluate(
     RunError
         If the bars are others.
     """
-    if bars is None:
-        symbols = same_bars(run.folder, run.config, Store(store))
-    else:
-        symbols = given_symbols(bars, run.config, native)
-        check_same(run.folder, symbols)
+    symbols = _symbols_of(run, bars, native, store)
     return evaluate_run(run, symbols, again(run, symbols), Silent())
 
 
@@ -177,14 +173,21 @@ def audit_run(
     RunError
         If the bars are others.
     """
-    if bars is None:
-        symbols = same_bars(run.folder, run.config, Store(store))
-    else:
-        symbols = given_symbols(bars, run.config, native)
-        check_same(run.folder, symbols)
+    symbols = _symbols_of(run, bars, native, store)
     found = audit_whole_run(run, symbols, Silent(), cuts)
     keep_audit(run.folder, found, cuts, Depth.FULL)
     return found
+
+
+def _symbols_of(
+    run: Run, bars: Bars | None, native: NativeBars | None, store: str | Path
+) -> list[SymbolBars]:
+    """What a run was trained from: read again, or handed in and compared."""
+    if bars is None:
+        return same_bars(run.folder, run.config, Store(store))
+    symbols = given_symbols(bars, run.config, native)
+    check_same(run.folder, symbols)
+    return symbols
 
 
 def _config(config: RunConfig | str | Path) -> RunConfig:

@@ -26,6 +26,7 @@ from polyscale.dataset.panel import Panel, memory_bars
 from polyscale.dataset.scaling import Scaler
 from polyscale.dataset.split import split
 from polyscale.market.instant import time_of
+from polyscale.market.timeframe import DAY_MS
 from polyscale.pipeline.chain import FORECAST, Chain
 from polyscale.pipeline.judge import forecast_panel
 from polyscale.pipeline.learn import Prepared, fit_scalers
@@ -148,29 +149,31 @@ def _scalers(run: Run, item: SymbolBars, chain: Chain) -> Audit:
     def fit(bars: pl.DataFrame, **sources: pl.DataFrame) -> dict[str, Any]:
         panel = chain.panel(bars, sources)
         prepared = Prepared([panel], [split(panel, run.boundaries)], run.boundaries)
-        per_scale, origin = fit_scalers(prepared, run.config.data)
-        names = [*(scale.name for scale in run.config.data.scales), "origin"]
-        return {
-            name: scaler.model_dump()
-            for name, scaler in zip(names, [*per_scale, origin], strict=True)
-            if scaler is not None
-        }
+        fitted = _by_scale(run.config, *fit_scalers(prepared, run.config.data))
+        return {name: scaler.model_dump() for name, scaler in fitted.items() if scaler is not None}
 
     return check_frozen_fit(fit, bars, train_end, chain.sources)
 
 
 def _stored_scalers(run: Run, symbols: list[SymbolBars]) -> Audit:
     """The model's own scalers must be those of the training rows of all symbols."""
-    per_scale, origin = fit_scalers(again(run, symbols), run.config.data)
-    names = [*(scale.name for scale in run.config.data.scales), "origin"]
     facts, record = run.model.facts, Record((_STORED,))
-    pairs = zip(names, [*per_scale, origin], [*facts.feature_scalers, facts.origin_scaler], strict=True)
-    for name, fitted, stored in pairs:
+    fitted = _by_scale(run.config, *fit_scalers(again(run, symbols), run.config.data))
+    stored = _by_scale(run.config, facts.feature_scalers, facts.origin_scaler)
+    for name, scaler in fitted.items():
         record.compared(_STORED, 1, cuts=0)
-        if _differ(fitted, stored):
+        if _differ(scaler, stored[name]):
             note = "the model's scaler is not that of its training rows"
             record.find(Finding(_STORED, name, None, None, note=note))
     return record.audit()
+
+
+def _by_scale(
+    config: RunConfig, per_scale: tuple[Scaler | None, ...], origin: Scaler
+) -> dict[str, Scaler | None]:
+    """Scalers by the name of what they scale."""
+    names = [*(scale.name for scale in config.data.scales), "origin"]
+    return dict(zip(names, [*per_scale, origin], strict=True))
 
 
 def _differ(a: Scaler | None, b: Scaler | None) -> bool:
@@ -182,7 +185,7 @@ def _differ(a: Scaler | None, b: Scaler | None) -> bool:
 def _base(config: RunConfig, panel: Panel) -> Audit:
     """The daily regression of the longest horizon, whose labels end last."""
     data, horizon = config.data, config.data.horizons[-1]
-    newest = panel.time_ms > panel.time_ms[-1] - _FITTED_DAYS * 86_400_000
+    newest = panel.time_ms > panel.time_ms[-1] - _FITTED_DAYS * DAY_MS
     regressors = base_regressors(panel.bars, data.base)[newest]
     names = [f"regressor {k}" for k in range(regressors.shape[1])]
     time = panel.bars["close_time"].filter(newest)
