@@ -4,56 +4,165 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyscale.market.errors import ConfigError
-from polyscale.model.cross_scale import MultiResolutionAttention
-from polyscale.model.reach import LayerReach, Reach, check_reach, plan_reach
-from polyscale.model.windowed import WindowedAttention
-from tests.oracles.plain_network import plain_cross_attention, plain_windowed_attention
+from polyscale.model.cross_scale import CrossScaleFusion, MultiResolutionAttention
+from polyscale.model.encoder import ConvolutionStem
+from polyscale.model.hierarchy import HierarchicalAggregation, attend
+from polyscale.model.kernels.ops import explicit
+from polyscale.model.reach import Reach, check_reach, plan_levels, plan_reach, reach_of
+from tests.oracles.plain_network import plain_cross_attention, plain_fusion, plain_hierarchy, plain_stem
+
+CLOSE = {"atol": 1e-5, "rtol": 1e-4}
 
 
-@given(st.integers(1, 6_000), st.integers(1, 5), st.integers(1, 8), st.integers(1, 32))
-def test_the_reach_spends_exactly_the_lookback(lookback, layers, kernel, key_span):
-    reach = plan_reach(lookback, layers, kernel, key_span)
+@given(st.integers(1, 12_000), st.integers(1, 5), st.integers(1, 8), st.integers(1, 32), st.integers(1, 16))
+def test_the_reach_spends_exactly_the_lookback(lookback, layers, kernel, key_span, window):
+    reach = plan_reach(lookback, layers, kernel, key_span, window)
     assert reach.lookback == lookback
     assert len(reach.layers) == layers
     assert check_reach(reach, lookback) is reach
 
 
-def test_windows_stay_small_where_layers_are_many():
-    assert max(layer.window for layer in plan_reach(1_440, 4, 4, 16).layers) <= 8
+@given(st.integers(1, 100_000), st.integers(1, 16))
+def test_keys_grow_with_the_logarithm_of_the_rows(rows, window):
+    levels = plan_levels(rows, window)
+    assert reach_of(levels) == rows
+    assert max(levels) <= window + 1
+    assert sum(levels) <= (window + 1) * (rows.bit_length() + 1)
 
 
 def test_a_plan_that_breaks_the_budget_is_refused():
-    with pytest.raises(ConfigError, match="dilation of layer 0 must be <= the 2 rows below it, got 3"):
-        check_reach(Reach(2, (LayerReach(2, 3),), 1), 5)
+    with pytest.raises(ConfigError, match="layer 0 must have at least one slot on every level"):
+        check_reach(Reach(2, ((2, 0, 1),), 1), 7)
     with pytest.raises(ConfigError, match="reach must equal the lookback 9, got 3"):
-        check_reach(Reach(2, (LayerReach(2, 1),), 1), 9)
+        check_reach(Reach(2, ((2,),), 1), 9)
 
 
-@torch.no_grad()
-@settings(deadline=None, max_examples=25)
-@given(rows=st.integers(1, 40), window=st.integers(1, 6), dilation=st.integers(1, 5), seed=st.integers(0, 99))
-def test_windowed_attention_equals_its_plain_twin(rows, window, dilation, seed):
+def make_layer(levels, seed, heads=2):
     torch.manual_seed(seed)
-    layer = WindowedAttention(8, 2, LayerReach(window, dilation))
+    layer = HierarchicalAggregation(8, heads, levels)
     torch.nn.init.normal_(layer.position.bias)
-    h, mask = torch.randn(2, rows, 8), torch.rand(2, rows) > 0.3
-    torch.testing.assert_close(layer(h, mask), plain_windowed_attention(layer, h, mask), atol=1e-5, rtol=1e-4)
+    return layer
+
+
+levels_of_a_layer = st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple)
 
 
 @torch.no_grad()
-def test_cross_attention_equals_its_plain_twin():
-    torch.manual_seed(3)
-    attention = MultiResolutionAttention(8, 2, key_spans=(4, 3))
-    for parameter in (*attention.recency, attention.affinity):
-        torch.nn.init.normal_(parameter)
-    states = [torch.randn(2, 9, 8), torch.randn(2, 6, 8)]
-    masks = [torch.rand(2, 9) > 0.3, torch.rand(2, 6) > 0.3]
-    index = torch.tensor([[[2, 0], [8, 5]], [[5, 3], [7, 4]]])
-    present = torch.tensor([[[True, True], [True, False]], [[True, True], [False, True]]])
-    mixed, matrix = attention(states, masks, index, present)
-    for b in range(2):
-        for n in range(2):
-            sample = [h[b] for h in states], [m[b] for m in masks], index[b, n], present[b, n]
-            plain_mixed, plain_matrix = plain_cross_attention(attention, *sample)
-            torch.testing.assert_close(matrix[b, n], plain_matrix, atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(mixed[b, n], plain_mixed, atol=1e-5, rtol=1e-4)
+@settings(deadline=None, max_examples=30)
+@given(
+    rows=st.integers(1, 40),
+    levels=levels_of_a_layer,
+    heads=st.sampled_from([1, 2, 8]),
+    seed=st.integers(0, 99),
+)
+def test_hierarchical_attention_equals_its_plain_twin(rows, levels, heads, seed):
+    layer = make_layer(levels, seed, heads)
+    h, mask = torch.randn(2, rows, 8), torch.rand(2, rows) > 0.3
+    plain = plain_hierarchy(layer, h, mask)
+    for asking in {1, (rows + 1) // 2, rows}:
+        torch.testing.assert_close(layer(h, mask, asking), plain[:, rows - asking :], **CLOSE)
+        with explicit():
+            torch.testing.assert_close(layer(h, mask, asking), plain[:, rows - asking :], **CLOSE)
+
+
+@pytest.mark.parametrize("asking", [1, 600, 1_300])
+def test_long_stretches_and_their_gradients_are_those_of_the_formula(asking):
+    torch.manual_seed(4)
+    levels, rows = (5, 4, 3, 4, 6), 1_300
+    tensors = [torch.randn(2, asking, 12), torch.randn(2, rows, 24), torch.randn(3, sum(levels))]
+    mask = torch.rand(2, rows) > 0.2
+    given_gradient = torch.randn(2, asking, 12)
+    results = []
+    for switch in (False, True):
+        query, key_value, bias = (x.clone().requires_grad_() for x in tensors)
+        if switch:
+            with explicit():
+                context = attend(query, key_value, mask, bias, levels)
+        else:
+            context = attend(query, key_value, mask, bias, levels)
+        context.backward(given_gradient)
+        results.append([context.detach(), query.grad, key_value.grad, bias.grad])
+    for ours, formula in zip(*results, strict=True):
+        torch.testing.assert_close(ours, formula, atol=2e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@settings(deadline=None, max_examples=20)
+@given(rows=st.integers(1, 12), kernel=st.integers(1, 5), seed=st.integers(0, 99))
+def test_the_stem_equals_its_plain_twin(rows, kernel, seed):
+    torch.manual_seed(seed)
+    stem = ConvolutionStem(3, 8, kernel)
+    x, mask = torch.randn(2, rows, 3), torch.rand(2, rows) > 0.3
+    torch.testing.assert_close(stem(x, mask), plain_stem(stem, x, mask), **CLOSE)
+
+
+def make_across(num_origins, ratios, seed, spans, odd):
+    """Random states, masks and alignment: as on a clock, or (odd) rows in no order, some of them absent."""
+    generator = torch.Generator().manual_seed(seed)
+    attention = MultiResolutionAttention(8, 2, spans)
+    for parameter in attention.parameters():
+        torch.nn.init.normal_(parameter, std=0.5, generator=generator)
+    rows = torch.stack([(torch.arange(num_origins) + r // 2) // r + 2 for r in ratios], dim=-1)
+    if odd:
+        rows = torch.randint(-1, 6, rows.shape, generator=generator)
+    sizes = [max(int(rows[:, j].max()), 0) + 1 for j in range(len(ratios))]
+    states = [torch.randn(2, size, 8, generator=generator) for size in sizes]
+    masks = [torch.rand(2, size, generator=generator) > 0.3 for size in sizes]
+    rows = rows.expand(2, -1, -1)
+    there = [torch.gather(m, 1, rows[..., j].clamp(min=0)) for j, m in enumerate(masks)]
+    return attention, states, masks, torch.where(torch.stack(there, -1), rows, -1)
+
+
+@torch.no_grad()
+@settings(deadline=None, max_examples=12)
+@given(
+    ratios=st.sampled_from([(1,), (1, 5), (1, 2, 3, 100), (1, 1, 4, 7, 30)]),
+    odd=st.booleans(),
+    seed=st.integers(0, 99),
+    spans=st.lists(st.integers(1, 9), min_size=5, max_size=5),
+)
+def test_cross_attention_equals_its_plain_twin(ratios, odd, seed, spans):
+    made = make_across(40, ratios, seed, spans[: len(ratios)], odd)
+    attention, states, masks, rows = made
+    mixed, matrix = attention(states, masks, rows)
+    with explicit():
+        for ours, formula in zip((mixed, matrix), attention(states, masks, rows), strict=True):
+            torch.testing.assert_close(ours, formula, **CLOSE)
+    for n in (0, 17, 39):
+        if (rows[1, n] < 0).all():
+            assert (matrix[1, n] == 0).all()
+            continue
+        plain = plain_cross_attention(attention, [h[1] for h in states], [m[1] for m in masks], rows[1, n])
+        torch.testing.assert_close(mixed[1, n], plain[0], **CLOSE)
+        torch.testing.assert_close(matrix[1, n], plain[1], **CLOSE)
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_gradients_of_cross_attention_are_those_of_the_formula(odd):
+    results = []
+    for switch in (False, True):
+        attention, states, masks, rows = make_across(600, (1, 5, 60, 200, 3), 7, (8, 5, 8, 4, 1), odd)
+        states = [h.requires_grad_() for h in states]
+        if switch:
+            with explicit():
+                mixed, matrix = attention(states, masks, rows)
+        else:
+            mixed, matrix = attention(states, masks, rows)
+        weight = torch.linspace(-1, 1, matrix.shape[-1])
+        ((mixed.sin()).sum() + (matrix * weight).sum()).backward()
+        results.append([h.grad for h in states] + [p.grad for p in attention.parameters()])
+    for ours, formula in zip(*results, strict=True):
+        torch.testing.assert_close(ours, formula, atol=2e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_the_gate_equals_its_plain_twin():
+    torch.manual_seed(2)
+    fusion = CrossScaleFusion(8, 3)
+    torch.nn.init.normal_(fusion.static)
+    mixed, present = torch.randn(1, 2, 3, 8), torch.tensor([[[True, True, True], [False, True, True]]])
+    fused, gate = fusion(mixed, present)
+    for n in range(2):
+        plain_fused, plain_gate = plain_fusion(fusion, mixed[0, n], present[0, n])
+        torch.testing.assert_close(fused[0, n], plain_fused)
+        torch.testing.assert_close(gate[0, n], plain_gate)

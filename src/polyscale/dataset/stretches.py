@@ -49,6 +49,7 @@ class Stretch:
     up: Float32s  # [B, N, H]
     log_scale: Float32s  # [B, N, H]
     counted: Bools  # [B, N] origins that belong to the part asked for
+    context: tuple[int, ...]  # S, first rows of each scale that no origin is aligned to
 
 
 def scale_panel(
@@ -108,6 +109,7 @@ def cut(
     num_scales = len(sizes)
     per_origin = {name: np.stack([piece[name] for piece in pieces]) for name in _PER_ORIGIN}
     return Stretch(
+        context=tuple(scale.lookback - 1 for scale in settings.scales),
         rows=tuple(np.stack([piece[f"rows{j}"] for piece in pieces]) for j in range(num_scales)),
         masks=tuple(np.stack([piece[f"mask{j}"] for piece in pieces]) for j in range(num_scales)),
         **per_origin,

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from polyscale.model.kernels.ops import attend_across, compiled
+
 _NEVER = -1e9
 
 
@@ -22,60 +24,94 @@ class MultiResolutionAttention(nn.Module):
         A_ij = softmax_j(logsumexp_k s_ijk - log n_j + b_ij)
 
     with n_j the number of states that scale j has there, so that a scale does not win by having more rows.
-    The chapter averages the contexts of all scales with equal weight and returns the mean of a softmax, which
-    is always 1 / L: its matrix says nothing. Here A is what weighs the contexts.
+    That is one softmax over all states of all scales, with scores s_ijk - log n_j + b_ij, summed over each
+    scale. The chapter averages the contexts of all scales with equal weight and returns a softmax's mean,
+    which is always 1 / L: its matrix says nothing. Here A is what weighs the contexts.
     """
 
     def __init__(self, d_model: int, heads: int, key_spans: Sequence[int]) -> None:
         super().__init__()
         self.heads, self.key_spans = heads, tuple(key_spans)
+        self.num_keys = (max(self.key_spans) + 3) // 4 * 4
         num_scales = len(self.key_spans)
         self.query = nn.ModuleList(nn.Linear(d_model, d_model) for _ in range(num_scales))
         self.key_value = nn.ModuleList(nn.Linear(d_model, 2 * d_model) for _ in range(num_scales))
         self.recency = nn.ParameterList(nn.Parameter(torch.zeros(heads, span)) for span in self.key_spans)
         self.affinity = nn.Parameter(torch.zeros(heads, num_scales, num_scales))
-        self.output = nn.Linear(d_model, d_model)
         self.norm = nn.LayerNorm(d_model)
 
     def forward(
         self,
         states: Sequence[Float[Tensor, "B _ D"]],
         masks: Sequence[Bool[Tensor, "B _"]],
-        index_bns: Int[Tensor, "B N S"],
-        present_bns: Bool[Tensor, "B N S"],
+        rows_bns: Int[Tensor, "B N S"],
     ) -> tuple[Float[Tensor, "B N S D"], Float[Tensor, "B N S S"]]:
         """Mixed states and the attention between scales, averaged over heads (rows sum to 1).
 
         Parameters
         ----------
-        index_bns
-            Row of each scale that is known at each origin.
-        present_bns
-            Whether that scale takes part there.
+        rows_bns
+            Row of each scale that is known at each origin, -1 where the scale is absent: then its query is
+            zero and its states are not read. At an origin without any scale the contexts and the attention
+            are zero.
         """
-        newest = torch.stack(
-            [_take(h, index_bns[..., j, None])[..., 0, :] for j, h in enumerate(states)], dim=2
+        scale = (states[0].shape[-1] // self.heads) ** -0.5
+        queries = [project(h) * scale for project, h in zip(self.query, states, strict=True)]
+        keys_values = [project(h) for project, h in zip(self.key_value, states, strict=True)]
+        how = attend_across if compiled(queries[0]) else explicit_across
+        context, matrix = how(queries, keys_values, masks, rows_bns, self._bias(), self.key_spans)
+        newest = torch.stack([take(h, rows_bns[..., j]) for j, h in enumerate(states)], dim=2)
+        return self.norm(newest + context), matrix
+
+    def _bias(self) -> Float[Tensor, "H S S K"]:
+        """What is added to every score: how old a state is, and which scale asks which."""
+        recency = torch.stack(
+            [nn.functional.pad(r, (0, self.num_keys - r.shape[-1])) for r in self.recency], dim=1
         )
-        query = torch.stack([project(newest[:, :, i]) for i, project in enumerate(self.query)], dim=2)
-        query = query.unflatten(-1, (self.heads, -1))  # [B, N, S, H, E]
-        contexts, reads = [], []
-        for j, (h_btd, mask_bt) in enumerate(zip(states, masks, strict=True)):
-            rows = index_bns[..., j, None] - torch.arange(self.key_spans[j], device=h_btd.device)
-            valid = (rows >= 0) & torch.gather(mask_bt, 1, rows.clamp(min=0).flatten(1)).view_as(rows)
-            valid = valid & present_bns[..., j, None]
-            key_value = _take(self.key_value[j](h_btd), rows).unflatten(-1, (2, self.heads, -1))
-            key, value = key_value.unbind(dim=3)  # [B, N, K, H, E]
-            scores = (
-                torch.einsum("bnshe,bnkhe->bnshk", query, key) * query.shape[-1] ** -0.5 + self.recency[j]
-            )
-            scores = scores.masked_fill(~valid[:, :, None, None], _NEVER)
-            contexts.append(torch.einsum("bnshk,bnkhe->bnshe", torch.softmax(scores, dim=-1), value))
-            reads.append(torch.logsumexp(scores, dim=-1) - valid.sum(-1).clamp(min=1).log()[..., None, None])
-        across = torch.stack(reads, dim=-1) + self.affinity.transpose(0, 1)  # [B, N, S, H, S]
-        across = across.masked_fill(~present_bns[:, :, None, None, :], _NEVER)
-        weights = torch.softmax(across, dim=-1)
-        mixed = torch.einsum("bnshj,bnjshe->bnshe", weights, torch.stack(contexts, dim=2)).flatten(-2)
-        return self.norm(newest + self.output(mixed)), weights.mean(dim=3)
+        return self.affinity[..., None] + recency[:, None]
+
+
+def explicit_across(
+    queries: Sequence[Float[Tensor, "B _ D"]],
+    keys_values: Sequence[Float[Tensor, "B _ D2"]],
+    masks: Sequence[Bool[Tensor, "B _"]],
+    rows_bns: Int[Tensor, "B N S"],
+    bias_hijk: Float[Tensor, "H S S K"],
+    key_spans: Sequence[int],
+) -> tuple[Float[Tensor, "B N S D"], Float[Tensor, "B N S S"]]:
+    """The attention as torch's own operations: contexts; weights summed over states, averaged over heads."""
+    weights, values = explicit_weights_across(queries, keys_values, masks, rows_bns, bias_hijk, key_spans)
+    context = torch.einsum("bnhijk,bnjkhe->bnihe", weights, values).flatten(-2)
+    return context, weights.sum(dim=-1).mean(dim=2)
+
+
+def explicit_weights_across(
+    queries: Sequence[Float[Tensor, "B _ D"]],
+    keys_values: Sequence[Float[Tensor, "B _ D2"]],
+    masks: Sequence[Bool[Tensor, "B _"]],
+    rows_bns: Int[Tensor, "B N S"],
+    bias_hijk: Float[Tensor, "H S S K"],
+    key_spans: Sequence[int],
+) -> tuple[Float[Tensor, "B N H S S K"], Float[Tensor, "B N S K H E"]]:
+    """One softmax over the states of all scales, and the values that it weighs."""
+    heads, num_scales, _, num_keys = bias_hijk.shape
+    back = torch.arange(num_keys, device=rows_bns.device)
+    query, key_value, offset = [], [], []
+    for j in range(num_scales):
+        known = rows_bns[..., j]
+        rows = known[..., None] - back
+        there = (rows >= 0) & (back < key_spans[j]) & _take_mask(masks[j], rows)
+        query.append(take(queries[j], known) * (known >= 0)[..., None])
+        key_value.append(take(keys_values[j], rows.flatten(1)).unflatten(1, rows.shape[1:]))
+        shared = -there.sum(-1, keepdim=True).clamp(min=1).to(queries[0].dtype).log()
+        offset.append(shared.masked_fill(~there, _NEVER))
+    key, value = torch.stack(key_value, dim=2).chunk(2, dim=-1)  # [B, N, S, K, D]
+    asked = torch.stack(query, dim=2).unflatten(-1, (heads, -1))
+    scores = torch.einsum("bnihe,bnjkhe->bnhijk", asked, key.unflatten(-1, (heads, -1))) + bias_hijk
+    offsets = torch.stack(offset, dim=2)[:, :, None, None]  # [B, N, 1, 1, S, K]
+    scores = (scores + offsets).masked_fill(offsets <= _NEVER, _NEVER).flatten(-2)
+    weights = torch.softmax(scores, dim=-1).unflatten(-1, (num_scales, num_keys))
+    return weights * (offsets > _NEVER), value.unflatten(-1, (heads, -1))
 
 
 class CrossScaleFusion(nn.Module):
@@ -97,15 +133,16 @@ class CrossScaleFusion(nn.Module):
     def forward(
         self, states_bnsd: Float[Tensor, "B N S D"], present_bns: Bool[Tensor, "B N S"]
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B N S"]]:
-        """The fused state and the gate (sums to 1, zero where a scale is absent)."""
+        """The fused state and the gate (sums to 1, zero where a scale is absent; all zero where all are)."""
         dynamic = torch.cat([score(states_bnsd[:, :, i]) for i, score in enumerate(self.dynamic)], dim=-1)
-        gate = torch.softmax((self.static + dynamic).masked_fill(~present_bns, _NEVER), dim=-1)
-        return torch.einsum("bns,bnsd->bnd", gate, states_bnsd), gate
+        gate = torch.softmax((self.static + dynamic).masked_fill(~present_bns, _NEVER), dim=-1) * present_bns
+        return (gate[..., None] * states_bnsd).sum(dim=2), gate
 
 
-def _take(x_btd: Tensor, rows_bnk: Tensor) -> Tensor:
-    """Rows of each batch element: [B, T, D], [B, N, K] -> [B, N, K, D]; rows below 0 give row 0."""
-    batch, num_origins, span = rows_bnk.shape
-    offset = torch.arange(batch, device=x_btd.device)[:, None, None] * x_btd.shape[1]
-    flat = (rows_bnk.clamp(min=0) + offset).flatten()
-    return x_btd.flatten(0, 1).index_select(0, flat).view(batch, num_origins, span, -1)
+def take(x_btd: Float[Tensor, "B T D"], rows_bn: Int[Tensor, "B N"]) -> Float[Tensor, "B N D"]:
+    """Rows of each sample; rows below 0 give row 0."""
+    return torch.gather(x_btd, 1, rows_bn.clamp(min=0)[..., None].expand(-1, -1, x_btd.shape[-1]))
+
+
+def _take_mask(mask_bt: Tensor, rows_bnk: Tensor) -> Tensor:
+    return torch.gather(mask_bt, 1, rows_bnk.clamp(min=0).flatten(1)).view_as(rows_bnk)

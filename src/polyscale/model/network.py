@@ -2,7 +2,8 @@
 
 Shapes: B batch, T rows and F features of a scale (its own for each), N origins, S scales, O origin inputs, H
 horizons, Q quantile levels. One origin at the last row is window mode; many origins over longer rows is
-stretch mode: the same forward, and the same numbers.
+stretch mode; new rows and what was carried from those before them is stream mode: one forward, the same
+numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from polyscale.model.encoder import ScaleEncoder
 from polyscale.model.heads import Heads
 from polyscale.model.reach import plan_reach
 from polyscale.model.settings import NetworkSpec
+from polyscale.model.state import NetworkState, check_same_shape
 
 
 class NetworkInput(NamedTuple):
@@ -27,9 +29,14 @@ class NetworkInput(NamedTuple):
 
     rows: Sequence[Float[Tensor, "B _ _"]]  # S tensors, features of each scale's rows
     masks: Sequence[Bool[Tensor, "B _"]]  # S tensors, False where a row is missing or not warm
-    aligned: Int[Tensor, "B N S"]  # the row of each scale that is known at each origin
+    aligned: Int[
+        Tensor, "B N S"
+    ]  # the row of each scale known at each origin; -1 is the newest carried row, or none
     origin: Float[Tensor, "B N O"]  # what belongs to the origin: time, ages of the scales, sigma
     base: Float[Tensor, "B N H"]  # the base forecast: log mean variance per base bar
+    context: Sequence[
+        int
+    ] = ()  # first rows of each scale that no origin is aligned to; known, they cost little
 
 
 class NetworkOutput(NamedTuple):
@@ -50,33 +57,70 @@ class MultiScaleAttention(nn.Module):
         self.spec = spec
         settings = spec.settings
         pairs = zip(settings.encoders, spec.lookbacks, strict=True)
-        reaches = [plan_reach(rows, e.layers, e.kernel, settings.key_span) for e, rows in pairs]
+        reaches = [plan_reach(rows, e.layers, e.kernel, settings.key_span, e.window) for e, rows in pairs]
         self.encoders = nn.ModuleList(
             ScaleEncoder(encoder, len(names), settings.d_model, settings.feedforward_ratio, reach)
             for encoder, names, reach in zip(settings.encoders, spec.features, reaches, strict=True)
         )
-        spans = [reach.key_span for reach in reaches]
-        self.attention = MultiResolutionAttention(settings.d_model, settings.cross_heads, spans)
+        self.key_spans = [reach.key_span for reach in reaches]
+        self.attention = MultiResolutionAttention(settings.d_model, settings.cross_heads, self.key_spans)
         self.fusion = CrossScaleFusion(settings.d_model, len(spec.scales))
         self.heads = Heads(settings.d_model, spec.num_origin_inputs, len(spec.horizons), spec.levels)
 
-    def forward(self, inputs: NetworkInput) -> NetworkOutput:
+    def forward(self, inputs: NetworkInput, state: NetworkState | None = None) -> NetworkOutput:
         """Forecast at every origin.
 
         A scale takes part at an origin if its known row is there and warm. An origin without any scale gets
         the base forecast of a zero state; the caller masks it.
+
+        Parameters
+        ----------
+        state
+            What was carried from earlier rows (`empty_state` before the first); it moves on in place. Then a
+            scale may have no new row, and ``aligned`` may point back to carried ones: -1 is the newest of
+            them.
+
+        Raises
+        ------
+        ConfigError
+            If shapes, scales or the state are not those of this network.
         """
-        self._check(inputs)
-        states = [
-            encoder(x, mask)
-            for encoder, x, mask in zip(self.encoders, inputs.rows, inputs.masks, strict=True)
-        ]
-        present = self._drop_scales(_present(inputs))
-        mixed, attention = self.attention(states, inputs.masks, inputs.aligned, present)
-        fused, gate = self.fusion(mixed, present)
+        check_inputs(self.spec, inputs)
+        if state is not None:
+            self._check_state(state, len(inputs.aligned))
+        states, masks, aligned = self._encode(inputs, state)
+        rows = torch.where(self._drop_scales(_present(masks, aligned)), aligned, -1)
+        mixed, attention = self.attention(states, masks, rows)
+        fused, gate = self.fusion(mixed, rows >= 0)
         heads = self.heads(fused, inputs.origin, inputs.base)
         importance = torch.einsum("bni,bnij->bnj", gate, attention)
         return NetworkOutput(heads.log_variance, heads.quantiles, heads.up_logit, importance, attention)
+
+    def empty_state(self, batch: int) -> NetworkState:
+        """The state of a stream of ``batch`` symbols before its first row."""
+        scales = []
+        for encoder, span in zip(self.encoders, self.key_spans, strict=True):
+            assert isinstance(encoder, ScaleEncoder)
+            scales.append(encoder.empty_state(batch, span))
+        return NetworkState(scales)
+
+    def _encode(
+        self, inputs: NetworkInput, state: NetworkState | None
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """States that origins read, their masks, and the alignment counted in them."""
+        read, shifts = [], []
+        for j, (encoder, x, mask) in enumerate(zip(self.encoders, inputs.rows, inputs.masks, strict=True)):
+            if state is None:
+                context = inputs.context[j] if inputs.context else 0
+                skip = max(0, context - (self.key_spans[j] - 1))
+                read.append((encoder(x, mask, skip), mask[:, skip:]))
+                shifts.append(-skip)
+            else:
+                carried = state.scales[j]
+                read.append(carried.states.extend(encoder(x, mask, 0, carried), mask))
+                shifts.append(self.key_spans[j])
+        states, masks = (list(parts) for parts in zip(*read, strict=True))
+        return states, masks, inputs.aligned + torch.tensor(shifts, device=inputs.aligned.device)
 
     def _drop_scales(self, present: Tensor) -> Tensor:
         """In training, take one scale from some samples, never the last one left."""
@@ -88,21 +132,42 @@ class MultiScaleAttention(nn.Module):
         kept = present & ~(dropped & (torch.arange(num_scales, device=present.device) == chosen))
         return torch.where(kept.any(-1, keepdim=True), kept, present)
 
-    def _check(self, inputs: NetworkInput) -> None:
-        num_scales = len(self.spec.scales)
-        if len(inputs.rows) != num_scales or inputs.aligned.shape[-1] != num_scales:
+    def _check_state(self, state: NetworkState, batch: int) -> None:
+        if state.batch != batch:
+            raise ConfigError(f"a state of {state.batch} symbols cannot take rows of {batch}")
+        check_same_shape(self.empty_state(0), state)
+
+
+def check_inputs(spec: NetworkSpec, inputs: NetworkInput) -> None:
+    """Raise ConfigError, with rule and received value, if shapes do not fit the spec or one another."""
+    num_scales = len(spec.scales)
+    counts = {
+        "tensors of rows": len(inputs.rows),
+        "masks": len(inputs.masks),
+        "columns of the alignment": inputs.aligned.shape[-1],
+        "contexts": len(inputs.context) or num_scales,
+    }
+    for what, count in counts.items():
+        if count != num_scales:
+            raise ConfigError(f"the network reads {num_scales} scales {spec.scales}, got {count} {what}")
+    batch, num_origins = inputs.aligned.shape[:2]
+    for name, names, x, mask in zip(spec.scales, spec.features, inputs.rows, inputs.masks, strict=True):
+        if x.ndim != 3 or x.shape[-1] != len(names):
             raise ConfigError(
-                f"the network reads {num_scales} scales {self.spec.scales}, got {len(inputs.rows)} tensors "
-                f"of rows and an alignment of {inputs.aligned.shape[-1]}"
+                f"rows of scale {name} must be [batch, rows, {len(names)} features], got {list(x.shape)}"
             )
-        for name, names, x in zip(self.spec.scales, self.spec.features, inputs.rows, strict=True):
-            if x.shape[-1] != len(names):
-                raise ConfigError(f"rows of scale {name} must have {len(names)} features, got {x.shape[-1]}")
+        if mask.shape != x.shape[:2] or len(x) != batch:
+            raise ConfigError(
+                f"rows and mask of scale {name} must be of a batch of {batch} and of one length, got "
+                f"{list(x.shape[:2])} and {list(mask.shape)}"
+            )
+    widths = {"origin": (inputs.origin, spec.num_origin_inputs), "base": (inputs.base, len(spec.horizons))}
+    for what, (given, width) in widths.items():
+        if given.shape != (batch, num_origins, width):
+            raise ConfigError(f"{what} must be [{batch}, {num_origins}, {width}], got {list(given.shape)}")
 
 
-def _present(inputs: NetworkInput) -> Tensor:
+def _present(masks: Sequence[Tensor], aligned_bns: Tensor) -> Tensor:
     """Whether the row that is known at an origin is there, per scale."""
-    known = [
-        torch.gather(mask, 1, inputs.aligned[..., j].clamp(min=0)) for j, mask in enumerate(inputs.masks)
-    ]
-    return torch.stack(known, dim=-1) & (inputs.aligned >= 0)
+    known = [torch.gather(mask, 1, aligned_bns[..., j].clamp(min=0)) for j, mask in enumerate(masks)]
+    return torch.stack(known, dim=-1) & (aligned_bns >= 0)

@@ -13,6 +13,7 @@ class EncoderSettings(Settings):
     layers: int = Field(2, ge=1, le=8)
     heads: int = Field(4, ge=1, le=16, description="must divide d_model")
     kernel: int = Field(4, ge=1, le=16, description="rows of the causal convolution stem")
+    window: int = Field(8, ge=1, le=64, description="rows, and means of rows on every level, that a row asks")
     dropout: float = Field(0.1, ge=0, lt=1)
 
 

@@ -73,6 +73,7 @@ def to_tensors(stretch: Stretch) -> tuple[NetworkInput, Labels]:
         aligned=as_tensor(stretch.index),
         origin=as_tensor(stretch.origin),
         base=as_tensor(stretch.base),
+        context=stretch.context,
     )
     labels = Labels(
         log_variance=as_tensor(stretch.log_variance),

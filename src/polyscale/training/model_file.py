@@ -26,7 +26,7 @@ from polyscale.market.settings import Settings
 from polyscale.model.network import MultiScaleAttention
 from polyscale.model.settings import NetworkSpec
 
-FORMAT = 2  # 2: features by scale, probes instead of hashes of text
+FORMAT = 3  # 3: attention over levels of means; 2: features by scale, probes instead of hashes of text
 _WEIGHTS, _FACTS = "model.safetensors", "model.json"
 
 

@@ -1,0 +1,1 @@
+"""Attention as compiled loops for the CPU: the numbers of the torch formulas beside them, and gradients."""

@@ -1,0 +1,209 @@
+"""The compiled kernels as torch functions with gradients.
+
+They serve float32 tensors on the CPU; `compiled` says whether, and is the switch: inside ``explicit()`` and
+while a graph is exported or compiled by torch, the formulas beside them are used instead. Jobs (sample, head)
+are shared among as many threads as torch is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from polyscale.model.kernels import across, hierarchy
+
+_EXPLICIT: ContextVar[bool] = ContextVar("explicit", default=False)
+
+
+@contextmanager
+def explicit() -> Iterator[None]:
+    """Use torch's own operations: to export, to look into, to compare."""
+    token = _EXPLICIT.set(True)
+    try:
+        yield
+    finally:
+        _EXPLICIT.reset(token)
+
+
+def compiled(tensor: Tensor) -> bool:
+    """Whether a compiled kernel takes this tensor."""
+    return tensor.device.type == "cpu" and not _EXPLICIT.get() and not torch.compiler.is_exporting()
+
+
+@torch.compiler.disable
+def attend_hierarchy(
+    query: Tensor, key_value: Tensor, mask: Tensor, bias: Tensor, levels: Sequence[int]
+) -> Tensor:
+    """`polyscale.model.hierarchy.attend`, compiled."""
+    return _Hierarchy.apply(query, key_value, mask, bias, levels)
+
+
+@torch.compiler.disable
+def attend_newest(
+    query: Tensor, values: Tensor, mask: Tensor, at: int, bias: Tensor, levels: Sequence[int]
+) -> Tensor:
+    """The same for one asking row whose past lies in a ring: [B, 1, D]; ``at`` is the oldest row's place."""
+    context = np.empty(query.shape, np.float32)
+    slots = np.array(levels)
+
+    def run(first: int, last: int) -> None:
+        hierarchy.newest(
+            _array(query), values.numpy(), mask.numpy(), at, _array(bias), slots, first, last, context
+        )
+
+    _share(run, len(context))
+    return torch.from_numpy(context).to(query.dtype)
+
+
+@torch.compiler.disable
+def attend_across(
+    queries: Sequence[Tensor],
+    keys_values: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    rows: Tensor,
+    bias: Tensor,
+    spans: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """`polyscale.model.cross_scale.attend`, compiled."""
+    return _Across.apply(masks, rows, bias, spans, len(queries), *queries, *keys_values)
+
+
+class _Hierarchy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key_value: Tensor, mask: Tensor, bias: Tensor, levels: Any
+    ) -> Tensor:
+        batch, num_queries, _ = query.shape
+        heads, num_keys = bias.shape
+        arrays = _array(query), _array(key_value), mask.numpy(), np.array(levels)
+        context = np.empty(query.shape, np.float32)
+        weights = np.empty((batch, heads, num_keys, num_queries), np.float32)
+
+        def run(first: int, last: int) -> None:
+            q, kv, present, slots = arrays
+            hierarchy.forward(q, kv, present, _array(bias), slots, heads, first, last, context, weights)
+
+        _share(run, batch * heads)
+        ctx.save_for_backward(query, key_value, mask, torch.from_numpy(weights))
+        ctx.slots, ctx.heads, ctx.dtype = arrays[3], heads, query.dtype
+        return torch.from_numpy(context).to(query.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_context: Tensor) -> Any:
+        query, key_value, mask, weights = ctx.saved_tensors
+        q, kv, present, p = _array(query), _array(key_value), mask.numpy(), weights.numpy()
+        given = _array(d_context)
+        d_query, d_key_value = np.empty(q.shape, np.float32), np.empty(kv.shape, np.float32)
+        d_bias = np.empty(p.shape[:3], np.float32)
+
+        def run(first: int, last: int) -> None:
+            hierarchy.backward(
+                q, kv, present, ctx.slots, ctx.heads, first, last, p, given, d_query, d_key_value, d_bias
+            )
+
+        _share(run, len(p) * ctx.heads)
+        bias = torch.from_numpy(d_bias.sum(axis=0))
+        return (
+            torch.from_numpy(d_query).to(ctx.dtype),
+            torch.from_numpy(d_key_value).to(ctx.dtype),
+            None,
+            bias,
+            None,
+        )
+
+
+class _Across(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, masks: Any, rows: Tensor, bias: Tensor, spans: Any, num_scales: int, *tensors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        queries = tuple(_array(x) for x in tensors[:num_scales])
+        keys_values = tuple(_array(x) for x in tensors[num_scales:])
+        batch, num_origins, _ = rows.shape
+        heads, num_keys = bias.shape[0], bias.shape[-1]
+        known = rows.contiguous().numpy()
+        offsets = np.empty((batch, num_scales, num_keys, num_origins), np.float32)
+        across.key_offsets(
+            tuple(mask.contiguous().numpy() for mask in masks), known, np.array(spans), offsets
+        )
+        context = np.empty((batch, num_origins, num_scales, queries[0].shape[2]), np.float32)
+        blocks = -(-num_origins // across.BLOCK)
+        weights = np.empty((batch, heads, blocks, num_scales, num_scales, num_keys, across.BLOCK), np.float32)
+        weights[:, :, -1, ..., num_origins - (blocks - 1) * across.BLOCK :] = 0
+
+        def run(first: int, last: int) -> None:
+            across.forward(
+                queries, keys_values, offsets, known, _array(bias), heads, first, last, context, weights
+            )
+
+        _share(run, batch * heads)
+        ctx.save_for_backward(rows, torch.from_numpy(weights), *tensors)
+        ctx.heads, ctx.dtype = heads, tensors[0].dtype
+        summed = torch.from_numpy(weights.sum(axis=5).mean(axis=1))  # [B, blocks, S, S, BLOCK]
+        matrix = summed.permute(0, 1, 4, 2, 3).flatten(1, 2)[:, :num_origins]
+        return torch.from_numpy(context).to(ctx.dtype), matrix
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_context: Tensor, d_matrix: Tensor) -> Any:
+        rows, weights, *tensors = ctx.saved_tensors
+        num_scales, heads = rows.shape[2], ctx.heads
+        queries = tuple(_array(x) for x in tensors[:num_scales])
+        keys_values = tuple(_array(x) for x in tensors[num_scales:])
+        d_across = _array(d_matrix.permute(0, 2, 3, 1) / heads)
+        d_queries = tuple(np.zeros(x.shape, np.float32) for x in queries)
+        d_keys_values = tuple(np.zeros(x.shape, np.float32) for x in keys_values)
+        p, known, given = weights.numpy(), rows.contiguous().numpy(), _array(d_context)
+        d_bias = np.zeros((len(p), *p.shape[1:2], *p.shape[3:6]), np.float32)
+
+        def run(first: int, last: int) -> None:
+            across.backward(
+                queries,
+                keys_values,
+                known,
+                p,
+                heads,
+                first,
+                last,
+                given,
+                d_across,
+                d_queries,
+                d_keys_values,
+                d_bias,
+            )
+
+        _share(run, len(p) * heads)
+        gradients = (torch.from_numpy(x).to(ctx.dtype) for x in (*d_queries, *d_keys_values))
+        return None, None, torch.from_numpy(d_bias.sum(axis=0)), None, None, *gradients
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().float().contiguous().numpy()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
+
+
+def _share(run: Callable[[int, int], None], jobs: int) -> None:
+    """Run jobs 0..jobs, in equal parts on torch's number of threads."""
+    threads = min(torch.get_num_threads(), jobs)
+    if threads == 1:
+        run(0, jobs)
+        return
+    edges = [jobs * part // threads for part in range(threads + 1)]
+    futures = [_pool(threads).submit(run, *edge) for edge in pairwise(edges)]
+    for future in futures:
+        future.result()
