@@ -58,7 +58,7 @@ def window_of(inputs, n, lookbacks=LOOKBACKS):
         masks.append(inputs.masks[j][:, last - lookback + 1 : last + 1])
     index = torch.tensor(lookbacks).sub(1).expand(len(rows[0]), 1, 3)
     origin, base = inputs.origin[:, n : n + 1], inputs.base[:, n : n + 1]
-    return NetworkInput(rows, masks, index, origin, base, inputs.context)
+    return NetworkInput(rows, masks, index, origin, base, inputs.context, inputs.symbols)
 
 
 def pieces_of(inputs, cuts):
@@ -73,6 +73,7 @@ def pieces_of(inputs, cuts):
             aligned=inputs.aligned[:, begin:stop] - torch.tensor(taken),
             origin=inputs.origin[:, begin:stop],
             base=inputs.base[:, begin:stop],
+            symbols=inputs.symbols,
         )
         taken, begin = last, stop
 
@@ -94,10 +95,11 @@ def assert_same(ours, theirs):
     missing=st.sampled_from([0.0, 0.1, 0.6]),
     cuts=st.lists(st.integers(1, 59), max_size=5, unique=True).map(sorted),
     seed=st.integers(0, 9),
+    across=st.booleans(),
 )
-def test_window_stretch_and_stream_mode_agree(lookbacks, window, missing, cuts, seed):
-    network = make_network(seed, lookbacks, window)
-    inputs = make_input(missing=missing, lookbacks=lookbacks, seed=seed)
+def test_window_stretch_and_stream_mode_agree(lookbacks, window, missing, cuts, seed, across):
+    network = make_network(seed, lookbacks, window, across_symbols=across)
+    inputs = make_input(missing=missing, lookbacks=lookbacks, seed=seed)._replace(symbols=2 if across else 1)
     stretch = network(inputs)
     assert_same(network(inputs._replace(context=())), stretch)
     state = network.empty_state(2)
@@ -121,8 +123,10 @@ def test_a_stream_bar_by_bar_is_the_stretch(missing):
 
 
 @torch.no_grad()
-def test_every_mode_equals_the_plain_network():
-    network, inputs = make_network(), make_input(missing=0.3)
+@pytest.mark.parametrize("across", [False, True])
+def test_every_mode_equals_the_plain_network(across):
+    network = make_network(across_symbols=across)
+    inputs = make_input(missing=0.3, batch=4)._replace(symbols=2 if across else 1)
     whole = network(inputs)
     for n in (0, 23, 59):
         plain = plain_forecast(network, inputs, 1, n)
@@ -205,9 +209,10 @@ def test_the_zeroed_network_is_the_base_forecast():
     assert (output.up_logit == 0).all()
 
 
-def test_the_gradient_reaches_every_parameter():
-    network = make_network().train()
-    output = network(make_input(missing=0.0))
+@pytest.mark.parametrize("across", [False, True])
+def test_the_gradient_reaches_every_parameter(across):
+    network = make_network(across_symbols=across).train()
+    output = network(make_input(missing=0.0)._replace(symbols=2 if across else 1))
     (output.log_variance.sum() + output.quantiles.pow(2).sum() + output.up_logit.sum()).backward()
     trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     dead = [name for name, p in trained if p.grad is None or not p.grad.abs().sum() > 0]
@@ -238,6 +243,8 @@ def test_wrong_inputs_are_named():
         network(inputs._replace(masks=[inputs.masks[0], inputs.masks[1][:, 1:], inputs.masks[2]]))
     with pytest.raises(ConfigError, match=r"base must be \[2, 60, 2\], got \[2, 60, 1\]"):
         network(inputs._replace(base=inputs.base[..., :1]))
+    with pytest.raises(ConfigError, match="must be whole groups of 3 >= 1 symbols, got 2"):
+        network(inputs._replace(symbols=3))
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,24 @@ def plain_fusion(fusion, mixed, present):
     return sum(g * h for g, h in zip(gate, mixed, strict=True)), gate
 
 
+def plain_across_symbols(attention, fused, present, asking):
+    """What one symbol of a group makes of the fused states [D] of all, one head and symbol at a time."""
+    heads, size = attention.heads, len(fused[0]) // attention.heads
+    query = attention.query(fused[asking]).view(heads, size)
+    context = torch.zeros(heads, size)
+    for head in range(heads):
+        scores, values = [], []
+        for state, there in zip(fused, present, strict=True):
+            if there:
+                key, value = attention.key_value(state).view(2, heads, size)
+                scores.append(query[head] @ key[head] / math.sqrt(size))
+                values.append(value[head])
+        if scores:
+            weights = torch.softmax(torch.stack(scores), dim=0)
+            context[head] = sum(w * v for w, v in zip(weights, values, strict=True))
+    return attention.norm(fused[asking] + context.flatten())
+
+
 def plain_heads(heads, fused, origin, base):
     """(log variance [H], quantiles [H, Q], up logit [H]) at one origin."""
     out = heads.output(heads.mix(torch.cat([fused, origin]))).view(heads.num_horizons, -1)
@@ -125,6 +143,17 @@ def plain_heads(heads, fused, origin, base):
 
 def plain_forecast(network, inputs, b, n):
     """The whole network at one origin of one sample, through the windows of that origin alone."""
+    fused, gate, matrix, _ = plain_fused(network, inputs, b, n)
+    if network.across_symbols is not None:
+        first = b - b % inputs.symbols
+        group = [plain_fused(network, inputs, other, n) for other in range(first, first + inputs.symbols)]
+        states, _, _, present = zip(*group, strict=True)
+        fused = plain_across_symbols(network.across_symbols, states, present, b - first)
+    return *plain_heads(network.heads, fused, inputs.origin[b, n], inputs.base[b, n]), gate @ matrix, matrix
+
+
+def plain_fused(network, inputs, b, n):
+    """(fused state, gate, A, whether any scale is there) at one origin of one sample."""
     states, masks, rows, present = [], [], [], []
     for j, encoder in enumerate(network.encoders):
         known = int(inputs.aligned[b, n, j])
@@ -143,5 +172,4 @@ def plain_forecast(network, inputs, b, n):
         rows.append(x.shape[1] - 1)
         present.append(bool(x.shape[1] and mask[0, -1]))
     mixed, matrix = plain_cross_attention(network.attention, states, masks, rows, present)
-    fused, gate = plain_fusion(network.fusion, mixed, present)
-    return *plain_heads(network.heads, fused, inputs.origin[b, n], inputs.base[b, n]), gate @ matrix, matrix
+    return *plain_fusion(network.fusion, mixed, present), matrix, any(present)

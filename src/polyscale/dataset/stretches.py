@@ -24,6 +24,8 @@ Bools = NDArray[np.bool_]
 class ScaledPanel:
     """What the network reads of one symbol, float32, computed once."""
 
+    time_ms: Ints  # [T]
+    traded: Bools  # [T] whether there was a bar
     rows: tuple[Float32s, ...]  # S x [T_s, F_s]
     warm: tuple[Bools, ...]  # S x [T_s]
     index: Ints  # [T, S]
@@ -49,6 +51,7 @@ class Stretch:
     up: Float32s  # [B, N, H]
     log_scale: Float32s  # [B, N, H]
     counted: Bools  # [B, N] origins that belong to the part asked for
+    traded: Bools  # [B, N] whether the symbol had a bar there
     context: tuple[int, ...]  # S, first rows of each scale that no origin is aligned to
 
 
@@ -64,6 +67,8 @@ def scale_panel(
     targets = panel.targets
     log_scale = np.log(targets.sigma)[:, None] + 0.5 * np.log(targets.bars_ahead)
     return ScaledPanel(
+        time_ms=panel.time_ms,
+        traded=panel.traded,
         rows=tuple(
             scaler.apply(rows) if scaler else np.zeros_like(rows, np.float32) for scaler, rows, _ in pairs
         ),
@@ -99,7 +104,8 @@ def cut(
     counted
         Per panel [T]: origins that belong to the part asked for.
     where
-        (panel, first origin) of each stretch; origins beyond the end of a panel are padding and not counted.
+        (panel, first origin) of each stretch; origins before the beginning (below 0) or beyond the end of a
+        panel are padding and not counted.
     """
     sizes = rows_per_scale(settings, num_origins)
     pieces = [
@@ -116,7 +122,8 @@ def cut(
     )
 
 
-_PER_ORIGIN = ("index", "origin", "base", "log_variance", "scaled_return", "up", "log_scale", "counted")
+_COPIED = ("origin", "base", "log_variance", "scaled_return", "up", "log_scale", "traded")
+_PER_ORIGIN = ("index", "counted", *_COPIED)
 
 
 def _cut_one(
@@ -127,22 +134,23 @@ def _cut_one(
     sizes: tuple[int, ...],
     lookbacks: list[int],
 ) -> dict[str, np.ndarray]:
-    last = min(first + num_origins, len(panel.index))
-    pad = num_origins - (last - first)
-    piece: dict[str, np.ndarray] = {}
-    for name in ("origin", "base", "log_variance", "scaled_return", "up", "log_scale"):
-        piece[name] = _pad(getattr(panel, name)[first:last], 0, pad)
-    piece["counted"] = _pad(counted[first:last], 0, pad)
-    index = panel.index[first:last].copy()
+    length = len(panel.index)
+    begin = min(max(first, 0), length)
+    end = max(begin, min(first + num_origins, length))
+    before = min(max(-first, 0), num_origins)
+    after = num_origins - before - (end - begin)
+    piece = {name: _pad(getattr(panel, name)[begin:end], before, after) for name in _COPIED}
+    piece["counted"] = _pad(counted[begin:end], before, after)
+    index = panel.index[np.clip(np.arange(first, first + num_origins), 0, length - 1)]
     for j, (size, lookback) in enumerate(zip(sizes, lookbacks, strict=True)):
-        start = int(panel.index[first, j]) - lookback + 1
+        start = int(index[0, j]) - lookback + 1
         stop = start + size
         inside = slice(max(start, 0), min(stop, len(panel.warm[j])))
-        before, after = inside.start - start, max(stop - inside.stop, 0)
-        piece[f"rows{j}"] = _pad(panel.rows[j][inside], before, after)
-        piece[f"mask{j}"] = _pad(panel.warm[j][inside], before, after)
+        missing, beyond = inside.start - start, max(stop - inside.stop, 0)
+        piece[f"rows{j}"] = _pad(panel.rows[j][inside], missing, beyond)
+        piece[f"mask{j}"] = _pad(panel.warm[j][inside], missing, beyond)
         index[:, j] -= start
-    piece["index"] = np.pad(index, ((0, pad), (0, 0)), mode="edge")
+    piece["index"] = index
     return piece
 
 

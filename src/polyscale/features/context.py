@@ -22,10 +22,16 @@ FUNDING_MEANS: Final = (3, 21)  # settlements: a day and a week of eight hours e
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a symbol's features may know beside its own bars."""
+    """What a symbol's forecast may know beside its own bars.
+
+    Features look at its funding and the others' base bars; a network that attends across symbols reads the
+    others' own features, for which it may need their native bars and funding too.
+    """
 
     funding: pl.DataFrame | None = None  # time, funding_rate
     others: Mapping[str, pl.DataFrame] = field(default_factory=dict)  # base bars by symbol
+    others_native: Mapping[str, Mapping[Timeframe, pl.DataFrame]] = field(default_factory=dict)
+    others_funding: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def add_context(bars: pl.DataFrame, funding: pl.DataFrame | None, level: pl.DataFrame | None) -> pl.DataFrame:

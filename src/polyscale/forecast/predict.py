@@ -6,17 +6,18 @@ nothing is computed per window.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from polyscale.dataset.panel import Panel
-from polyscale.dataset.stretches import cut
 from polyscale.market.errors import HistoryError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.model.network import MultiScaleAttention, NetworkOutput
-from polyscale.training.batches import Part, ordered_batches, to_tensors
+from polyscale.training.batches import Part, load, ordered_batches
 
 Floats = NDArray[np.float64]
 _STRETCH = 1_024
@@ -29,7 +30,8 @@ def predict(network: MultiScaleAttention, panel: Panel, part: Part) -> Forecast:
     Parameters
     ----------
     part
-        One scaled panel, that of ``panel``, and the origins to forecast at.
+        The scaled panel of ``panel`` first, and the origins to forecast at. A network that attends across
+        symbols hears those whose panels follow, with no origin counted; others are not read.
 
     Raises
     ------
@@ -93,8 +95,9 @@ class _Arrays:
 def _run(network: MultiScaleAttention, part: Part) -> _Arrays:
     network.eval()
     outputs, counted = [], []
-    for where in ordered_batches(part, _STRETCH, _PER_BATCH):
-        inputs, labels = to_tensors(cut(part.panels, part.counted, where, _STRETCH, part.settings))
+    part = replace(part, grouped=network.spec.settings.across_symbols)
+    per_batch = max(1, _PER_BATCH // part.symbols)
+    for inputs, labels in load(part, ordered_batches(part, _STRETCH, per_batch), _STRETCH):
         outputs.append(network(inputs))
         counted.append(labels.counted)
     return _Arrays(outputs, counted)

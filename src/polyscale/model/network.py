@@ -1,9 +1,9 @@
 """The network: scales in, a forecast at every origin out; windows exist only as receptive fields.
 
-Shapes: B batch, T rows and F features of a scale (its own for each), N origins, S scales, O origin inputs, H
-horizons, Q quantile levels. One origin at the last row is window mode; many origins over longer rows is
-stretch mode; new rows and what was carried from those before them is stream mode: one forward, the same
-numbers.
+Shapes: B batch (symbols, or groups x symbols), T rows and F features of a scale (its own for each), N
+origins, S scales, O origin inputs, H horizons, Q quantile levels. One origin at the last row is window mode;
+many origins over longer rows is stretch mode; new rows and what was carried from those before them is stream
+mode: one forward, the same numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from polyscale.market.errors import ConfigError
+from polyscale.model.across_symbols import AttentionAcrossSymbols
 from polyscale.model.cross_scale import CrossScaleFusion, MultiResolutionAttention
 from polyscale.model.encoder import ScaleEncoder
 from polyscale.model.heads import Heads
@@ -31,12 +32,13 @@ class NetworkInput(NamedTuple):
     masks: Sequence[Bool[Tensor, "B _"]]  # S tensors, False where a row is missing or not warm
     aligned: Int[
         Tensor, "B N S"
-    ]  # the row of each scale known at each origin; -1 is the newest carried row, or none
+    ]  # the row of each scale known at each origin; -1 is the newest carried row; older than all: none
     origin: Float[Tensor, "B N O"]  # what belongs to the origin: time, ages of the scales, sigma
     base: Float[Tensor, "B N H"]  # the base forecast: log mean variance per base bar
     context: Sequence[
         int
     ] = ()  # first rows of each scale that no origin is aligned to; known, they cost little
+    symbols: int = 1  # of a group: the batch is groups x symbols, those of a group side by side at same times
 
 
 class NetworkOutput(NamedTuple):
@@ -59,7 +61,10 @@ class _Read(NamedTuple):
 
 
 class MultiScaleAttention(nn.Module):
-    """One encoder per scale, attention across scales at each origin, a gate, and heads per horizon."""
+    """One encoder per scale, attention across scales at each origin, a gate, and heads per horizon.
+
+    By a setting, attention across the symbols of a group stands between the gate and the heads.
+    """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -75,6 +80,11 @@ class MultiScaleAttention(nn.Module):
         self.attention = MultiResolutionAttention(settings.d_model, settings.cross_heads, self.key_spans)
         self.fusion = CrossScaleFusion(settings.d_model, len(spec.scales))
         self.heads = Heads(settings.d_model, spec.num_origin_inputs, len(spec.horizons), spec.levels)
+        self.across_symbols = (
+            AttentionAcrossSymbols(settings.d_model, settings.cross_heads)
+            if settings.across_symbols
+            else None
+        )
 
     def forward(self, inputs: NetworkInput, state: NetworkState | None = None) -> NetworkOutput:
         """Forecast at every origin.
@@ -109,6 +119,8 @@ class MultiScaleAttention(nn.Module):
             present,
         )
         fused, gate = self.fusion(mixed, present)
+        if self.across_symbols is not None:
+            fused = self.across_symbols(fused, present.any(dim=-1), inputs.symbols)
         heads = self.heads(fused, inputs.origin, inputs.base)
         importance = torch.einsum("bni,bnij->bnj", gate, attention)
         return NetworkOutput(heads.log_variance, heads.quantiles, heads.up_logit, importance, attention)
@@ -184,6 +196,8 @@ def check_inputs(spec: NetworkSpec, inputs: NetworkInput) -> None:
         if count != num_scales:
             raise ConfigError(f"the network reads {num_scales} scales {spec.scales}, got {count} {what}")
     batch, num_origins = inputs.aligned.shape[:2]
+    if inputs.symbols < 1 or batch % inputs.symbols:
+        raise ConfigError(f"a batch must be whole groups of {inputs.symbols} >= 1 symbols, got {batch}")
     for name, names, x, mask in zip(spec.scales, spec.features, inputs.rows, inputs.masks, strict=True):
         if x.ndim != 3 or x.shape[-1] != len(names):
             raise ConfigError(

@@ -23,10 +23,13 @@ class NetworkSettings(Settings):
     d_model: int = Field(48, ge=8, le=512)
     encoders: tuple[EncoderSettings, ...] = Field(min_length=1)
     feedforward_ratio: float = Field(2.0, gt=0, le=8, description="hidden width over d_model")
-    cross_heads: int = Field(4, ge=1, le=16, description="heads of the attention across scales")
+    cross_heads: int = Field(4, ge=1, le=16, description="heads of the attention across scales, and symbols")
     key_span: int = Field(16, ge=1, le=64, description="newest states of every scale that a query reads")
     scale_dropout: float = Field(
         0.1, ge=0, lt=1, description="share of samples that lose a scale in training"
+    )
+    across_symbols: bool = Field(
+        False, description="each symbol's state asks those of all symbols of the run at the same close"
     )
 
     @model_validator(mode="after")

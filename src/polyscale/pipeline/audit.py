@@ -83,7 +83,9 @@ def _symbol(
     yield _split(run, panel).named(f"{item.symbol}: split")
     if depth is Depth.FULL:
         observer.stage(f"look-ahead audit of {item.symbol}: positions and fits")
-        yield _positions(run, panel).named(f"{item.symbol}: forecasts to positions")
+        yield _positions(run, panel, chain.beside(item.bars, chain.sources)).named(
+            f"{item.symbol}: forecasts to positions"
+        )
         yield _scalers(run, item, chain).named(f"{item.symbol}: frozen scalers")
         yield _base(run.config, panel).named(f"{item.symbol}: online base forecast")
 
@@ -122,9 +124,9 @@ def _chain(run: Run, item: SymbolBars, chain: Chain, cuts: int, depth: Depth) ->
     )
 
 
-def _positions(run: Run, panel: Panel) -> Audit:
+def _positions(run: Run, panel: Panel, others: list[Panel]) -> Audit:
     """The strategy carries targets forward over all closes: forecasts are cut, lost and exchanged."""
-    forecast = forecast_panel(run.model, panel, panel.usable)
+    forecast = forecast_panel(run.model, panel, panel.usable, others)
     traded = panel.bars.select("close_time").filter(panel.traded)
     made = forecast.to_frame().select("close_time").with_row_index("forecast")
     closes = traded.join(made, on="close_time", how="left", maintain_order="left")

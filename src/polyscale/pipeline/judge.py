@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -26,14 +28,30 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def forecast_panel(model: Model, panel: Panel, origins: Bools) -> Forecast:
-    """Forecast at the given origins [T] of a panel."""
-    return predict(model.network, panel, Part([model.facts.scale(panel)], [origins], model.facts.data))
+def forecast_panel(model: Model, panel: Panel, origins: Bools, others: Sequence[Panel] = ()) -> Forecast:
+    """Forecast at the given origins [T] of a panel.
+
+    Parameters
+    ----------
+    others
+        Panels of the other symbols; read by a network that attends across symbols, and by no other.
+    """
+    heard = others if model.facts.spec.settings.across_symbols else ()
+    scaled = [model.facts.scale(each) for each in (panel, *heard)]
+    counted = [origins, *(np.zeros(len(each.time_ms), dtype=bool) for each in heard)]
+    return predict(model.network, panel, Part(scaled, counted, model.facts.data))
 
 
-def judge(config: RunConfig, model: Model, panel: Panel, origins: Bools, item: SymbolBars) -> SymbolReport:
-    """Forecast, score and trade the test origins of one symbol."""
-    forecast = forecast_panel(model, panel, origins)
+def judge(
+    config: RunConfig,
+    model: Model,
+    panel: Panel,
+    origins: Bools,
+    item: SymbolBars,
+    others: Sequence[Panel] = (),
+) -> SymbolReport:
+    """Forecast, score and trade the test origins of one symbol; ``others`` as in `forecast_panel`."""
+    forecast = forecast_panel(model, panel, origins, others)
     bars = bars_of_test(item.bars, forecast)
     strategy, hold = trade(config, forecast, bars, item.funding)
     scorecard = judge_forecast(config, model, panel, origins, forecast)

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from polyscale.config.run_config import RunConfig
 from polyscale.dataset.inputs import features_of
-from polyscale.dataset.panel import Panel, build_panel, num_origin_inputs
+from polyscale.dataset.panel import Panel, build_panel, num_origin_inputs, panel_of_any_length
 from polyscale.dataset.scaling import Scaler, fit_scaler
 from polyscale.dataset.settings import DataSettings
 from polyscale.dataset.split import Boundaries, Split, boundaries, check_parts, split
 from polyscale.market.errors import HistoryError
+from polyscale.market.instant import ms_of
+from polyscale.market.timeframe import DAY_MS
 from polyscale.model.settings import NetworkSpec
 from polyscale.pipeline.load import SymbolBars, context_of
 from polyscale.training.batches import Part
@@ -35,6 +37,10 @@ class Prepared:
     splits: list[Split]
     ends: Boundaries
 
+    def beside(self, panel: Panel) -> list[Panel]:
+        """The panels of the other symbols."""
+        return [other for other in self.panels if other is not panel]
+
 
 def prepare(config: RunConfig, symbols: list[SymbolBars]) -> Prepared:
     """Compute the panels and split their origins."""
@@ -48,6 +54,27 @@ def prepare(config: RunConfig, symbols: list[SymbolBars]) -> Prepared:
 def panel_of(item: SymbolBars, symbols: Sequence[SymbolBars], config: RunConfig) -> Panel:
     """Every stage below the network of one symbol; the other symbols are its market."""
     return build_panel(item.symbol, item.bars, config.data, item.native, context_of(item, symbols))
+
+
+def panels_beside(item: SymbolBars, symbols: Sequence[SymbolBars], config: RunConfig) -> list[Panel]:
+    """What a network that attends across symbols reads of the others; none if it does not.
+
+    Nothing is forecast for them here, so their base forecasts are left out, and their history may be short.
+    """
+    if not config.network.across_symbols:
+        return []
+    return [
+        panel_of_any_length(
+            other.symbol,
+            other.bars,
+            config.data,
+            other.native,
+            context_of(other, symbols),
+            since_ms=ms_of(other.bars["close_time"][-1]) + DAY_MS,
+        )
+        for other in symbols
+        if other is not item and other.bars.height
+    ]
 
 
 def learn(

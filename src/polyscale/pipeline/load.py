@@ -37,8 +37,14 @@ class SymbolBars:
 
 
 def context_of(item: SymbolBars, symbols: Sequence[SymbolBars]) -> Context:
-    """What a symbol's features may know beside its own bars: its funding, the other symbols as its market."""
-    return Context(item.funding, {other.symbol: other.bars for other in symbols if other is not item})
+    """What a symbol's forecast may know beside its own bars: its funding, the other symbols as its market."""
+    others = [other for other in symbols if other is not item]
+    return Context(
+        item.funding,
+        {other.symbol: other.bars for other in others},
+        {other.symbol: other.native for other in others},
+        {other.symbol: other.funding for other in others if other.funding is not None},
+    )
 
 
 def load_symbols(config: RunConfig, store: Store, version: DataVersion | None = None) -> list[SymbolBars]:
@@ -90,6 +96,39 @@ def given_symbols(
             },
         )
         for market in config.market.markets()
+    ]
+
+
+def symbols_of_context(
+    config: RunConfig, bars: pl.DataFrame, native: Mapping[Timeframe, pl.DataFrame], context: Context
+) -> list[SymbolBars]:
+    """One symbol of a run, and all others of the run as its context gives them.
+
+    Raises
+    ------
+    ConfigError
+        If the context does not hold exactly the others.
+    """
+    market = config.market
+    own = [symbol for symbol in market.symbols if symbol not in context.others]
+    if len(own) != 1 or len(context.others) != len(market.symbols) - 1:
+        raise ConfigError(
+            f"network.across_symbols: a forecast of one of {list(market.symbols)} must be given the bars of "
+            f"all others, got those of {list(context.others)}; give "
+            "context=Context(others={symbol: bars, ...})"
+        )
+    of = {each.symbol: each for each in market.markets()}
+    return [
+        SymbolBars(of[own[0]], bars, native, context.funding),
+        *(
+            SymbolBars(
+                of[symbol],
+                others,
+                context.others_native.get(symbol, {}),
+                context.others_funding.get(symbol),
+            )
+            for symbol, others in context.others.items()
+        ),
     ]
 
 

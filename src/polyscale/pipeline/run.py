@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from polyscale.config.run_config import RunConfig, parse_config
-from polyscale.dataset.panel import build_panel
+from polyscale.dataset.panel import Panel, build_panel
 from polyscale.dataset.split import Boundaries, split
 from polyscale.features.context import Context
 from polyscale.market.errors import HistoryError, RunError
@@ -25,8 +25,8 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.model.network import MultiScaleAttention
 from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
-from polyscale.pipeline.learn import Prepared, learn, panel_of, spec_of
-from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint
+from polyscale.pipeline.learn import Prepared, learn, panel_of, panels_beside, spec_of
+from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint, symbols_of_context
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
 from polyscale.pipeline.tell import metrics_of, money_of
@@ -83,7 +83,9 @@ class Run:
         native
             Stored bars of coarser timeframes, for scales with ``native_history``.
         context
-            Funding and other symbols' bars, for features that look at them.
+            Funding and other symbols' bars, for features that look at them. A network that attends across
+            symbols needs the bars of all other symbols of the run, with their funding and native bars if it
+            needs those of ``bars``.
         in_sample
             Forecast at the origins of training and validation as well: a backtest of those is worth nothing.
 
@@ -91,9 +93,12 @@ class Run:
         ------
         HistoryError
             If there is no such origin.
+        ConfigError
+            If the network attends across symbols, and others than the run's other symbols are given.
         """
         by_timeframe = {Timeframe.parse(key): frame for key, frame in (native or {}).items()}
-        panel = build_panel(self.config.market.symbols[0], bars, self.config.data, by_timeframe, context)
+        known = context or Context()
+        panel = build_panel(self.config.market.symbols[0], bars, self.config.data, by_timeframe, known)
         seen = panel.time_ms <= self.boundaries.validate_end
         origins = panel.usable & (in_sample | ~seen)
         if not origins.any():
@@ -102,7 +107,16 @@ class Run:
                 f"a forecast out of sample needs bars after {end}, where the run's validation ends, found "
                 "none with known inputs; give later bars, or in_sample=True"
             )
-        return forecast_panel(self.model, panel, origins)
+        return forecast_panel(self.model, panel, origins, self._beside(bars, by_timeframe, known))
+
+    def _beside(
+        self, bars: pl.DataFrame, native: Mapping[Timeframe, pl.DataFrame], context: Context
+    ) -> list[Panel]:
+        """Panels of the other symbols, if the network attends to them."""
+        if not self.config.network.across_symbols:
+            return []
+        item, *others = symbols_of_context(self.config, bars, native, context)
+        return panels_beside(item, [item, *others], self.config)
 
     @property
     def boundaries(self) -> Boundaries:
@@ -160,7 +174,7 @@ def evaluate(
     """Judge the test of every symbol, keep forecasts and figures, write the report."""
     observer.stage("forecasts, backtest and evaluation of the test")
     outcomes = [
-        judge(run.config, run.model, panel, part.test, item)
+        judge(run.config, run.model, panel, part.test, item, prepared.beside(panel))
         for panel, part, item in zip(prepared.panels, prepared.splits, symbols, strict=True)
         if part.test.any()
     ]
@@ -217,7 +231,7 @@ def trade_again(run: Run, symbols: list[SymbolBars]) -> dict[str, dict[str, Any]
     """Forecast and trade the test of a trained run again; measures of strategy and buy-and-hold by symbol."""
     prepared, measures = again(run, symbols), {}
     for item, panel, part in zip(symbols, prepared.panels, prepared.splits, strict=True):
-        forecast = forecast_panel(run.model, panel, part.test)
+        forecast = forecast_panel(run.model, panel, part.test, prepared.beside(panel))
         strategy, hold = trade(run.config, forecast, bars_of_test(item.bars, forecast), item.funding)
         keep_forecast(run.folder, item.symbol, forecast)
         keep_ledger(run.folder, item.symbol, strategy.ledger)

@@ -7,12 +7,12 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
 
-from polyscale.training.batches import Part, epoch_batches, load, ordered_batches
+from polyscale.training.batches import Part, Where, epoch_batches, load, ordered_batches
 from polyscale.training.settings import TrainingSettings
 
 
 class _Batches(IterableDataset[Any]):
-    def __init__(self, part: Part, batches: list[list[tuple[int, int]]], stretch: int) -> None:
+    def __init__(self, part: Part, batches: list[Where], stretch: int) -> None:
         self.part, self.batches, self.stretch = part, batches, stretch
 
     def __iter__(self) -> Any:

@@ -13,6 +13,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def fit(
 ) -> tuple[MultiScaleAttention, list[EpochReport]]:
     """Train; see the head of this file.
 
+    A network that attends across symbols learns from groups of all panels of a part.
+
     Raises
     ------
     HistoryError
@@ -57,6 +60,7 @@ def fit(
     RunError
         If ``resume`` is asked for and the folder holds no checkpoint.
     """
+    train, validate = (replace(part, grouped=spec.settings.across_symbols) for part in (train, validate))
     _check_origins(train)
     history = _History(settings.epochs, progress)
     with _own_threads_and_draws(settings.threads), kept_memory(), _quiet():

@@ -28,7 +28,11 @@ class TrainingSettings(Settings):
 
     epochs: int = Field(20, ge=1)
     stretch: int = Field(1_024, ge=1, description="origins of one stretch")
-    stretches_per_batch: int = Field(4, ge=1)
+    stretches_per_batch: int = Field(
+        4,
+        ge=1,
+        description="each of one symbol; with network.across_symbols of all symbols at the same times",
+    )
     learning_rate: float = Field(3e-3, gt=0, lt=1)
     schedule: Schedule = Schedule.ONE_CYCLE
     weight_decay: float = Field(0.01, ge=0)
