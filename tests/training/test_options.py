@@ -1,6 +1,8 @@
 """Precision, checkpointing, compilation, kept memory; what a trained network looks like."""
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,10 +45,26 @@ def test_compilation_is_left_out_with_a_word_where_no_compiler_is(prepared, tmp_
 
 
 @pytest.mark.slow
-def test_a_compiled_network_trains_to_nearly_the_same_weights(prepared, tmp_path):
-    _, plain = trained(prepared, tmp_path / "a", epochs=1)
-    _, compiled = trained(prepared, tmp_path / "b", epochs=1, compile=True)
-    assert compiled[0].val_loss == pytest.approx(plain[0].val_loss, abs=1e-3)
+def test_a_compiled_network_gives_the_same_numbers():
+    """In a process of its own: the tests' checks of shapes stand in the compiler's way."""
+    program = """
+import torch
+from polyscale.model.network import MultiScaleAttention
+from tests.model.test_network import make_input, make_network
+network, inputs = make_network(), make_input()
+losses = []
+for compiled in (False, True):
+    if compiled:
+        network.compile()
+    network.zero_grad()
+    loss = network(inputs).log_variance.square().mean()
+    loss.backward()
+    losses.append((loss.item(), network.heads.output.weight.grad.abs().sum().item()))
+print(losses)
+assert all(abs(a - b) < 1e-4 * abs(a) for a, b in zip(*losses)), losses
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
 
 
 def test_modes_agree_and_attention_moves_on_a_trained_network(prepared, tmp_path):
