@@ -121,6 +121,17 @@ class MultiScaleAttention(nn.Module):
             scales.append(encoder.empty_state(batch, span))
         return NetworkState(scales)
 
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that are learned."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def set_checkpointing(self, on: bool) -> None:
+        """Whether training computes the encoders' layers again in the gradient, to save memory."""
+        for encoder in self.encoders:
+            assert isinstance(encoder, ScaleEncoder)
+            encoder.checkpointing = on
+
     def _encode(self, inputs: NetworkInput, state: NetworkState | None) -> tuple[list[_Read], Tensor]:
         """What origins read of every scale, and the alignment counted in it."""
         read, shifts = [], []

@@ -24,8 +24,9 @@ from polyscale.forecast.export import OnnxFiles, export_model
 from polyscale.market.errors import HistoryError, RunError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
+from polyscale.model.network import MultiScaleAttention
 from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
-from polyscale.pipeline.learn import Prepared, learn, panel_of
+from polyscale.pipeline.learn import Prepared, learn, panel_of, spec_of
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
@@ -161,7 +162,10 @@ def train(
         part: sum(int(getattr(s, part).sum()) for s in prepared.splits)
         for part in ("train", "validate", "test")
     }
-    observer.stage(f"training on {counts['train']:,} origins, validating on {counts['validate']:,}")
+    size = MultiScaleAttention(spec_of(config)).num_parameters
+    observer.stage(
+        f"training {size:,} parameters on {counts['train']:,} origins, validating on {counts['validate']:,}"
+    )
     checkpoints = folder.path / "checkpoints"
     model, history = learn(config, prepared, checkpoints, resume=resume, progress=observer.epoch)
     save_model(model, folder.path)
