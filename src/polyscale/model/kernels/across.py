@@ -43,8 +43,8 @@ def forward(queries, keys_values, starts, offsets, rows, bias, heads, first, las
     """Fill ``context`` [B, N, S, D] and ``weights`` [B, H, blocks, S, S, K, block] for the jobs first..last.
 
     A job is a sample and a head. ``queries`` [B, T, D], scaled already, and ``keys_values`` [B, T, 2D] hold
-    the rows of all scales, those of scale j from ``starts[j]`` to ``starts[j + 1]``; ``bias`` [H, S, S, K]. The
-    weights are over the keys of all scales together; zeros where an origin has no key at all.
+    the rows of all scales, those of scale j from ``starts[j]`` to ``starts[j + 1]``; ``bias`` [H, S, S, K].
+    The weights are over the keys of all scales together; zeros where an origin has no key at all.
     """
     width, num_scales, num_origins = queries.shape[2], rows.shape[2], rows.shape[1]
     size = width // heads
