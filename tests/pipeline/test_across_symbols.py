@@ -75,6 +75,12 @@ def test_a_forecast_without_the_other_symbols_is_refused(trained, two):
         trained.predict(two["A"])
 
 
+def test_such_a_run_is_not_exported_for_a_graph_knows_one_symbol(trained, tmp_path):
+    with pytest.raises(ConfigError, match=r"network.across_symbols must be false to export, got true"):
+        trained.export(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_symbol_attends_to_itself(bars, tmp_path):
     run = polyscale.fit(config("A"), {"A": bars}, runs=tmp_path)
     assert len(run.predict(bars)) > 100

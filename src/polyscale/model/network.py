@@ -106,7 +106,7 @@ class MultiScaleAttention(nn.Module):
         """
         check_inputs(self.spec, inputs)
         if state is not None:
-            self._check_state(state, len(inputs.aligned))
+            self._check_state(state, inputs)
         rows_read, aligned = self._encode(inputs, state)
         masks = [scale.mask for scale in rows_read]
         present = self._drop_scales(_present(masks, aligned))
@@ -177,8 +177,9 @@ class MultiScaleAttention(nn.Module):
         kept = present & ~(dropped & (torch.arange(num_scales, device=present.device) == chosen))
         return torch.where(kept.any(-1, keepdim=True), kept, present)
 
-    def _check_state(self, state: NetworkState, batch: int) -> None:
-        if state.batch != batch:
+    def _check_state(self, state: NetworkState, inputs: NetworkInput) -> None:
+        if state.buffers[0].values.shape[:1] != inputs.aligned.shape[:1]:
+            batch = inputs.aligned.shape[0]
             raise ConfigError(f"a state of {state.batch} symbols cannot take rows of {batch}")
         check_same_shape(self.empty_state(0), state)
 
@@ -203,7 +204,7 @@ def check_inputs(spec: NetworkSpec, inputs: NetworkInput) -> None:
             raise ConfigError(
                 f"rows of scale {name} must be [batch, rows, {len(names)} features], got {list(x.shape)}"
             )
-        if mask.shape != x.shape[:2] or len(x) != batch:
+        if mask.shape != x.shape[:2] or x.shape[0] != batch:
             raise ConfigError(
                 f"rows and mask of scale {name} must be of a batch of {batch} and of one length, got "
                 f"{list(x.shape[:2])} and {list(mask.shape)}"

@@ -2,7 +2,7 @@
 
 ``read_bars`` a file, ``fit`` a config on bars, ``load_run`` it again, ``Run.predict``, ``backtest`` a
 forecast, ``evaluate`` a run, ``audit_run`` it; `polyscale.audit.check` asks any stage whether it knows its
-future.
+future. ``Run.export`` writes a run's network as ONNX.
 """
 
 from __future__ import annotations

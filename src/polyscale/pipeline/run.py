@@ -20,6 +20,7 @@ from polyscale.config.run_config import RunConfig, parse_config
 from polyscale.dataset.panel import Panel, build_panel
 from polyscale.dataset.split import Boundaries, split
 from polyscale.features.context import Context
+from polyscale.forecast.export import OnnxFiles, export_model
 from polyscale.market.errors import HistoryError, RunError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
@@ -117,6 +118,27 @@ class Run:
             return []
         item, *others = symbols_of_context(self.config, bars, native, context)
         return panels_beside(item, [item, *others], self.config)
+
+    def export(self, folder: str | Path | None = None) -> OnnxFiles:
+        """Write the network as ONNX, for programs that have neither polyscale nor torch.
+
+        Parameters
+        ----------
+        folder
+            Absent: ``onnx/`` in the run's own folder.
+
+        Returns
+        -------
+        OnnxFiles
+            ``window`` (the rows that a forecast looks back on), ``step`` (one new bar and what was carried)
+            and ``facts``, JSON that says what to feed and what comes out.
+
+        Raises
+        ------
+        ConfigError
+            If the packages of the extra ``onnx`` are not installed.
+        """
+        return export_model(self.model, Path(folder) if folder is not None else self.folder.path / "onnx")
 
     @property
     def boundaries(self) -> Boundaries:
