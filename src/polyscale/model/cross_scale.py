@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from polyscale.model.kernels.ops import attend_across, compiled
+from polyscale.model.recorder import note
 
 _NEVER = -1e9
 
@@ -81,6 +82,7 @@ def explicit_across(
 ) -> tuple[Float[Tensor, "B N S D"], Float[Tensor, "B N S S"]]:
     """The attention as torch's own operations: contexts; weights summed over states, averaged over heads."""
     weights, values = explicit_weights_across(queries, keys_values, masks, rows_bns, bias_hijk, key_spans)
+    note(weights)
     context = torch.einsum("bnhijk,bnjkhe->bnihe", weights, values).flatten(-2)
     return context, weights.sum(dim=-1).mean(dim=2)
 
