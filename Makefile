@@ -2,13 +2,14 @@
 #   make demo         the main job on a simulated market: ends in a report
 #   make test         the tests;  make test-all  with the slow ones
 #   make check        format, lint, types, floors
-#   make bench        the benchmarks;  make docs  the documentation as pages
+#   make bench        the benchmarks, with peers in .venv-bench;  make docs  the documentation as pages
 # TORCH_INDEX=URL takes torch from another index (a CPU or a CUDA build).
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BENCH_PIP := .venv-bench/bin/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
 export OMP_WAIT_POLICY := PASSIVE
 export OPENBLAS_NUM_THREADS := 1
@@ -31,7 +32,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-dev
+bench: $(VENV)/installed-dev .venv-bench/installed
 	$(BIN)/python -m benchmarks all
 
 docs: $(VENV)/installed-docs
@@ -53,5 +54,12 @@ $(VENV)/installed-docs: requirements-docs.lock $(VENV)/installed
 	$(PIP) install -r requirements-docs.lock
 	touch $@
 
+# An environment of its own: neuralforecast pins what polyscale does not.
+.venv-bench/installed: requirements-bench.lock
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	$(BENCH_PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BENCH_PIP) install -r requirements-bench.lock
+	touch $@
+
 clean:
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-bench site .mypy_cache .ruff_cache .pytest_cache

@@ -110,7 +110,12 @@ def make_across(num_origins, ratios, seed, spans, odd):
     masks = [torch.rand(2, size, generator=generator) > 0.3 for size in sizes]
     rows = rows.expand(2, -1, -1)
     there = [torch.gather(m, 1, rows[..., j].clamp(min=0)) for j, m in enumerate(masks)]
-    return attention, states, masks, torch.where(torch.stack(there, -1), rows, -1)
+    return attention, states, masks, rows, torch.stack(there, -1) & (rows >= 0)
+
+
+def ask(attention, states, masks, rows, present):
+    queries, keys_values = zip(*(attention.project(j, h) for j, h in enumerate(states)), strict=True)
+    return attention(states, queries, keys_values, masks, rows, present)
 
 
 @torch.no_grad()
@@ -123,16 +128,18 @@ def make_across(num_origins, ratios, seed, spans, odd):
 )
 def test_cross_attention_equals_its_plain_twin(ratios, odd, seed, spans):
     made = make_across(40, ratios, seed, spans[: len(ratios)], odd)
-    attention, states, masks, rows = made
-    mixed, matrix = attention(states, masks, rows)
+    attention, states, masks, rows, present = made
+    mixed, matrix = ask(attention, states, masks, rows, present)
     with explicit():
-        for ours, formula in zip((mixed, matrix), attention(states, masks, rows), strict=True):
+        for ours, formula in zip((mixed, matrix), ask(attention, states, masks, rows, present), strict=True):
             torch.testing.assert_close(ours, formula, **CLOSE)
     for n in (0, 17, 39):
-        if (rows[1, n] < 0).all():
+        if not present[1, n].any():
             assert (matrix[1, n] == 0).all()
             continue
-        plain = plain_cross_attention(attention, [h[1] for h in states], [m[1] for m in masks], rows[1, n])
+        plain = plain_cross_attention(
+            attention, [h[1] for h in states], [m[1] for m in masks], rows[1, n], present[1, n]
+        )
         torch.testing.assert_close(mixed[1, n], plain[0], **CLOSE)
         torch.testing.assert_close(matrix[1, n], plain[1], **CLOSE)
 
@@ -141,13 +148,15 @@ def test_cross_attention_equals_its_plain_twin(ratios, odd, seed, spans):
 def test_gradients_of_cross_attention_are_those_of_the_formula(odd):
     results = []
     for switch in (False, True):
-        attention, states, masks, rows = make_across(600, (1, 5, 60, 200, 3), 7, (8, 5, 8, 4, 1), odd)
+        attention, states, masks, rows, present = make_across(
+            600, (1, 5, 60, 200, 3), 7, (8, 5, 8, 4, 1), odd
+        )
         states = [h.requires_grad_() for h in states]
         if switch:
             with explicit():
-                mixed, matrix = attention(states, masks, rows)
+                mixed, matrix = ask(attention, states, masks, rows, present)
         else:
-            mixed, matrix = attention(states, masks, rows)
+            mixed, matrix = ask(attention, states, masks, rows, present)
         weight = torch.linspace(-1, 1, matrix.shape[-1])
         ((mixed.sin()).sum() + (matrix * weight).sum()).backward()
         results.append([h.grad for h in states] + [p.grad for p in attention.parameters()])

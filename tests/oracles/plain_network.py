@@ -48,8 +48,8 @@ def plain_stem(stem, x_btf, mask_bt):
     return out
 
 
-def plain_cross_attention(attention, states, masks, rows):
-    """(mixed [S, D], A [S, S]) at one origin of one sample, from the formula of A_ij; row -1 is absent."""
+def plain_cross_attention(attention, states, masks, rows, present):
+    """(mixed [S, D], A [S, S]) at one origin of one sample, from the formula of A_ij; row -1 is none."""
     num_scales, heads = len(states), attention.heads
     size = states[0].shape[-1] // heads
     newest = torch.stack([h[max(rows[j], 0)] for j, h in enumerate(states)])
@@ -61,7 +61,9 @@ def plain_cross_attention(attention, states, masks, rows):
             reads, reads_context = [], []
             for j in range(num_scales):
                 ages = [
-                    k for k in range(attention.key_spans[j]) if rows[j] - k >= 0 and masks[j][rows[j] - k]
+                    k
+                    for k in range(attention.key_spans[j])
+                    if rows[j] - k >= 0 and masks[j][rows[j] - k] and present[j]
                 ]
                 if not ages:
                     reads.append(torch.tensor(-math.inf))
@@ -123,7 +125,7 @@ def plain_heads(heads, fused, origin, base):
 
 def plain_forecast(network, inputs, b, n):
     """The whole network at one origin of one sample, through the windows of that origin alone."""
-    states, masks, rows = [], [], []
+    states, masks, rows, present = [], [], [], []
     for j, encoder in enumerate(network.encoders):
         known = int(inputs.aligned[b, n, j])
         first = max(0, known - network.spec.lookbacks[j] + 1)
@@ -138,7 +140,8 @@ def plain_forecast(network, inputs, b, n):
             h = h + layer.feedforward(layer.feedforward_norm(h))
         states.append(encoder.norm(h)[0])
         masks.append(mask[0])
-        rows.append(x.shape[1] - 1 if x.shape[1] and mask[0, -1] else -1)
-    mixed, matrix = plain_cross_attention(network.attention, states, masks, rows)
-    fused, gate = plain_fusion(network.fusion, mixed, [row >= 0 for row in rows])
+        rows.append(x.shape[1] - 1)
+        present.append(bool(x.shape[1] and mask[0, -1]))
+    mixed, matrix = plain_cross_attention(network.attention, states, masks, rows, present)
+    fused, gate = plain_fusion(network.fusion, mixed, present)
     return *plain_heads(network.heads, fused, inputs.origin[b, n], inputs.base[b, n]), gate @ matrix, matrix

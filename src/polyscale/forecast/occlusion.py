@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 def without_scale(panel: ScaledPanel, scale: int) -> ScaledPanel:
     """All rows of a scale masked: nobody reads it, and its gate is closed.
 
-    Training closes the gate in a share of the samples (``network.scale_dropout``); with a share of 0 the
+    Training does the same in a share of the samples (``network.scale_dropout``); with a share of 0 the
     network has never seen it. An origin left without any scale is forecast from the origin's inputs alone.
     """
     masked = tuple(np.zeros_like(warm) if i == scale else warm for i, warm in enumerate(panel.warm))

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from polyscale.model.kernels.ops import attend_across, compiled
+from polyscale.model.linear import Linear
 from polyscale.model.recorder import note
 
 _NEVER = -1e9
@@ -35,32 +36,41 @@ class MultiResolutionAttention(nn.Module):
         self.heads, self.key_spans = heads, tuple(key_spans)
         self.num_keys = (max(self.key_spans) + 3) // 4 * 4
         num_scales = len(self.key_spans)
-        self.query = nn.ModuleList(nn.Linear(d_model, d_model) for _ in range(num_scales))
-        self.key_value = nn.ModuleList(nn.Linear(d_model, 2 * d_model) for _ in range(num_scales))
+        self.query = nn.ModuleList(Linear(d_model, d_model) for _ in range(num_scales))
+        self.key_value = nn.ModuleList(Linear(d_model, 2 * d_model) for _ in range(num_scales))
         self.recency = nn.ParameterList(nn.Parameter(torch.zeros(heads, span)) for span in self.key_spans)
         self.affinity = nn.Parameter(torch.zeros(heads, num_scales, num_scales))
         self.norm = nn.LayerNorm(d_model)
 
+    def project(
+        self, scale: int, states_btd: Float[Tensor, "B T D"]
+    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D2"]]:
+        """What a scale's states ask, scaled, and their keys and values: once per row."""
+        query = self.query[scale](states_btd) * (states_btd.shape[-1] // self.heads) ** -0.5
+        return query, self.key_value[scale](states_btd)
+
     def forward(
         self,
         states: Sequence[Float[Tensor, "B _ D"]],
+        queries: Sequence[Float[Tensor, "B _ D"]],
+        keys_values: Sequence[Float[Tensor, "B _ D2"]],
         masks: Sequence[Bool[Tensor, "B _"]],
         rows_bns: Int[Tensor, "B N S"],
+        present_bns: Bool[Tensor, "B N S"],
     ) -> tuple[Float[Tensor, "B N S D"], Float[Tensor, "B N S S"]]:
         """Mixed states and the attention between scales, averaged over heads (rows sum to 1).
 
         Parameters
         ----------
         rows_bns
-            Row of each scale that is known at each origin, -1 where the scale is absent: then its query is
-            zero and its states are not read. At an origin without any scale the contexts and the attention
-            are zero.
+            Row of each scale that is known at each origin, -1 where there is none: then its query is zero.
+        present_bns
+            Whether the scale takes part there; if not, its states are not read. At an origin without any
+            scale the contexts and the attention are zero.
         """
-        scale = (states[0].shape[-1] // self.heads) ** -0.5
-        queries = [project(h) * scale for project, h in zip(self.query, states, strict=True)]
-        keys_values = [project(h) for project, h in zip(self.key_value, states, strict=True)]
         how = attend_across if compiled(queries[0]) else explicit_across
-        context, matrix = how(queries, keys_values, masks, rows_bns, self._bias(), self.key_spans)
+        asked = queries, keys_values, masks, rows_bns, present_bns
+        context, matrix = how(*asked, self._bias(), self.key_spans)
         newest = torch.stack([take(h, rows_bns[..., j]) for j, h in enumerate(states)], dim=2)
         return self.norm(newest + context), matrix
 
@@ -77,11 +87,13 @@ def explicit_across(
     keys_values: Sequence[Float[Tensor, "B _ D2"]],
     masks: Sequence[Bool[Tensor, "B _"]],
     rows_bns: Int[Tensor, "B N S"],
+    present_bns: Bool[Tensor, "B N S"],
     bias_hijk: Float[Tensor, "H S S K"],
     key_spans: Sequence[int],
 ) -> tuple[Float[Tensor, "B N S D"], Float[Tensor, "B N S S"]]:
     """The attention as torch's own operations: contexts; weights summed over states, averaged over heads."""
-    weights, values = explicit_weights_across(queries, keys_values, masks, rows_bns, bias_hijk, key_spans)
+    asked = queries, keys_values, masks, rows_bns, present_bns
+    weights, values = explicit_weights_across(*asked, bias_hijk, key_spans)
     note(weights)
     context = torch.einsum("bnhijk,bnjkhe->bnihe", weights, values).flatten(-2)
     return context, weights.sum(dim=-1).mean(dim=2)
@@ -92,6 +104,7 @@ def explicit_weights_across(
     keys_values: Sequence[Float[Tensor, "B _ D2"]],
     masks: Sequence[Bool[Tensor, "B _"]],
     rows_bns: Int[Tensor, "B N S"],
+    present_bns: Bool[Tensor, "B N S"],
     bias_hijk: Float[Tensor, "H S S K"],
     key_spans: Sequence[int],
 ) -> tuple[Float[Tensor, "B N H S S K"], Float[Tensor, "B N S K H E"]]:
@@ -102,7 +115,7 @@ def explicit_weights_across(
     for j in range(num_scales):
         known = rows_bns[..., j]
         rows = known[..., None] - back
-        there = (rows >= 0) & (back < key_spans[j]) & _take_mask(masks[j], rows)
+        there = (rows >= 0) & (back < key_spans[j]) & _take_mask(masks[j], rows) & present_bns[..., j, None]
         query.append(take(queries[j], known) * (known >= 0)[..., None])
         key_value.append(take(keys_values[j], rows.flatten(1)).unflatten(1, rows.shape[1:]))
         shared = -there.sum(-1, keepdim=True).clamp(min=1).to(queries[0].dtype).log()
@@ -128,7 +141,7 @@ class CrossScaleFusion(nn.Module):
         super().__init__()
         self.static = nn.Parameter(torch.zeros(num_scales))
         self.dynamic = nn.ModuleList(
-            nn.Sequential(nn.Linear(d_model, d_model // 4), nn.GELU(), nn.Linear(d_model // 4, 1))
+            nn.Sequential(Linear(d_model, d_model // 4), nn.GELU(), Linear(d_model // 4, 1))
             for _ in range(num_scales)
         )
 

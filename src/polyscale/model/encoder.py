@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from polyscale.model.hierarchy import HierarchicalAggregation
+from polyscale.model.linear import Linear
 from polyscale.model.reach import Levels, Reach, reach_of
 from polyscale.model.settings import EncoderSettings
 from polyscale.model.state import RowBuffer, ScaleState
@@ -73,14 +74,17 @@ class ScaleEncoder(nn.Module):
         return asking[::-1]
 
     def empty_state(self, batch: int, rows_read: int) -> ScaleState:
-        """The state before the first row; ``rows_read`` newest states are read from outside."""
+        """The state before the first row.
+
+        ``rows_read`` newest states, with what is projected from them, are read from outside.
+        """
         width, like = self.norm.normalized_shape[0], self.norm.weight
         return ScaleState(
             stem=RowBuffer.empty(batch, self.reach.kernel - 1, self.stem.num_features, like),
             layers=[
                 RowBuffer.empty(batch, reach_of(levels), 2 * width, like) for levels in self.reach.layers
             ],
-            states=RowBuffer.empty(batch, rows_read, width, like),
+            read=RowBuffer.empty(batch, rows_read, 4 * width, like),
         )
 
 
@@ -90,8 +94,8 @@ class ConvolutionStem(nn.Module):
     def __init__(self, num_features: int, d_model: int, kernel: int) -> None:
         super().__init__()
         self.num_features, self.kernel = num_features, kernel
-        self.embed = nn.Linear(num_features, d_model)
-        self.convolution = nn.Linear(kernel * (num_features + 1), d_model)
+        self.embed = Linear(num_features, d_model)
+        self.convolution = Linear(kernel * (num_features + 1), d_model)
 
     def forward(
         self, x_btf: Float[Tensor, "B T F"], mask_bt: Bool[Tensor, "B T"], carried: RowBuffer | None = None
@@ -118,7 +122,7 @@ class EncoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(d_model)
         self.attention = HierarchicalAggregation(d_model, heads, levels)
         self.feedforward_norm = nn.LayerNorm(d_model)
-        self.feedforward = nn.Sequential(nn.Linear(d_model, hidden), nn.GELU(), nn.Linear(hidden, d_model))
+        self.feedforward = nn.Sequential(Linear(d_model, hidden), nn.GELU(), Linear(hidden, d_model))
         self.dropout = nn.Dropout(dropout)
 
     def forward(

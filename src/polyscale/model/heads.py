@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from polyscale.model.linear import Linear
+
 _SMALLEST_STEP = 1e-4  # between neighbouring quantiles, in units of the forecast volatility
 _MAX_CORRECTION = 3.0  # of a log variance: a factor of 20 either way
 
@@ -39,10 +41,8 @@ class Heads(nn.Module):
         super().__init__()
         self.num_horizons, self.num_levels, self.median = num_horizons, len(levels), levels.index(0.5)
         hidden = 2 * d_model
-        self.mix = nn.Sequential(
-            nn.Linear(d_model + num_origin_inputs, hidden), nn.GELU(), nn.LayerNorm(hidden)
-        )
-        self.output = nn.Linear(hidden, num_horizons * (2 + self.num_levels))
+        self.mix = nn.Sequential(Linear(d_model + num_origin_inputs, hidden), nn.GELU(), nn.LayerNorm(hidden))
+        self.output = Linear(hidden, num_horizons * (2 + self.num_levels))
         normal = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(levels))
         self.register_buffer("base_quantiles", normal.repeat(num_horizons, 1))
         self.reset()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polyscale.model.kernels.ops import attend_hierarchy, attend_newest, compiled
+from polyscale.model.linear import Linear
 from polyscale.model.reach import Levels, reach_of
 from polyscale.model.recorder import note
 from polyscale.model.state import RowBuffer
@@ -48,10 +49,10 @@ class HierarchicalAggregation(nn.Module):
     def __init__(self, d_model: int, heads: int, levels: Levels) -> None:
         super().__init__()
         self.heads, self.levels = heads, levels
-        self.query = nn.Linear(d_model, d_model)
-        self.key_value = nn.Linear(d_model, 2 * d_model)
+        self.query = Linear(d_model, d_model)
+        self.key_value = Linear(d_model, 2 * d_model)
         self.position = LearnablePositionalEncoding(heads, sum(levels))
-        self.output = nn.Linear(d_model, d_model)
+        self.output = Linear(d_model, d_model)
         self.query.requires_grad_(sum(levels) > 1)  # as with the position
 
     def forward(

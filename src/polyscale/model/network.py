@@ -21,7 +21,7 @@ from polyscale.model.encoder import ScaleEncoder
 from polyscale.model.heads import Heads
 from polyscale.model.reach import plan_reach
 from polyscale.model.settings import NetworkSpec
-from polyscale.model.state import NetworkState, check_same_shape
+from polyscale.model.state import NetworkState, ScaleState, check_same_shape
 
 
 class NetworkInput(NamedTuple):
@@ -47,6 +47,15 @@ class NetworkOutput(NamedTuple):
     up_logit: Float[Tensor, "B N H"]
     scale_weights: Float[Tensor, "B N S"]  # the gate carried through the attention; sums to 1
     cross_attention: Float[Tensor, "B N S S"]  # rows sum to 1
+
+
+class _Read(NamedTuple):
+    """Rows of one scale as origins read them."""
+
+    states: Tensor  # [B, T, D]
+    query: Tensor  # [B, T, D]
+    key_value: Tensor  # [B, T, 2D]
+    mask: Tensor  # [B, T]
 
 
 class MultiScaleAttention(nn.Module):
@@ -88,10 +97,18 @@ class MultiScaleAttention(nn.Module):
         check_inputs(self.spec, inputs)
         if state is not None:
             self._check_state(state, len(inputs.aligned))
-        states, masks, aligned = self._encode(inputs, state)
-        rows = torch.where(self._drop_scales(_present(masks, aligned)), aligned, -1)
-        mixed, attention = self.attention(states, masks, rows)
-        fused, gate = self.fusion(mixed, rows >= 0)
+        rows_read, aligned = self._encode(inputs, state)
+        masks = [scale.mask for scale in rows_read]
+        present = self._drop_scales(_present(masks, aligned))
+        mixed, attention = self.attention(
+            [scale.states for scale in rows_read],
+            [scale.query for scale in rows_read],
+            [scale.key_value for scale in rows_read],
+            masks,
+            aligned,
+            present,
+        )
+        fused, gate = self.fusion(mixed, present)
         heads = self.heads(fused, inputs.origin, inputs.base)
         importance = torch.einsum("bni,bnij->bnj", gate, attention)
         return NetworkOutput(heads.log_variance, heads.quantiles, heads.up_logit, importance, attention)
@@ -104,23 +121,28 @@ class MultiScaleAttention(nn.Module):
             scales.append(encoder.empty_state(batch, span))
         return NetworkState(scales)
 
-    def _encode(
-        self, inputs: NetworkInput, state: NetworkState | None
-    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """States that origins read, their masks, and the alignment counted in them."""
+    def _encode(self, inputs: NetworkInput, state: NetworkState | None) -> tuple[list[_Read], Tensor]:
+        """What origins read of every scale, and the alignment counted in it."""
         read, shifts = [], []
         for j, (encoder, x, mask) in enumerate(zip(self.encoders, inputs.rows, inputs.masks, strict=True)):
             if state is None:
                 context = inputs.context[j] if inputs.context else 0
                 skip = max(0, context - (self.key_spans[j] - 1))
-                read.append((encoder(x, mask, skip), mask[:, skip:]))
+                states = encoder(x, mask, skip)
+                read.append(_Read(states, *self.attention.project(j, states), mask[:, skip:]))
                 shifts.append(-skip)
             else:
-                carried = state.scales[j]
-                read.append(carried.states.extend(encoder(x, mask, 0, carried), mask))
+                read.append(self._read_on(j, encoder(x, mask, 0, state.scales[j]), mask, state.scales[j]))
                 shifts.append(self.key_spans[j])
-        states, masks = (list(parts) for parts in zip(*read, strict=True))
-        return states, masks, inputs.aligned + torch.tensor(shifts, device=inputs.aligned.device)
+        return read, inputs.aligned + torch.tensor(shifts, device=inputs.aligned.device)
+
+    def _read_on(self, scale: int, states: Tensor, mask: Tensor, carried: ScaleState) -> _Read:
+        """The carried rows and the new ones, each projected once."""
+        new = torch.cat([states, *self.attention.project(scale, states)], dim=-1)
+        rows, mask = carried.read.extend(new, mask)
+        width = self.spec.settings.d_model
+        states, query, key_value = rows.split([width, width, 2 * width], dim=-1)
+        return _Read(states, query, key_value, mask)
 
     def _drop_scales(self, present: Tensor) -> Tensor:
         """In training, take one scale from some samples, never the last one left."""

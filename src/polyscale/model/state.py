@@ -66,16 +66,16 @@ class RowBuffer:
 
 @dataclass(eq=False)
 class ScaleState:
-    """Buffers of one scale: inputs of the stem, keys and values of the layers, newest states."""
+    """Buffers of one scale: inputs of the stem, keys and values of the layers, what origins read."""
 
     stem: RowBuffer
     layers: list[RowBuffer]
-    states: RowBuffer
+    read: RowBuffer
 
     @property
     def buffers(self) -> list[RowBuffer]:
         """All of them, in order."""
-        return [self.stem, *self.layers, self.states]
+        return [self.stem, *self.layers, self.read]
 
 
 @dataclass(eq=False)
@@ -117,7 +117,7 @@ class NetworkState:
     def _map(self, change: Callable[[RowBuffer], RowBuffer]) -> NetworkState:
         return NetworkState(
             [
-                ScaleState(change(scale.stem), [change(b) for b in scale.layers], change(scale.states))
+                ScaleState(change(scale.stem), [change(b) for b in scale.layers], change(scale.read))
                 for scale in self.scales
             ]
         )

@@ -14,22 +14,21 @@ from numba import njit
 
 from polyscale.model.kernels.vector import OPTIONS, add_four_products, add_product, exp32
 
-BLOCK = 256  # origins at a time: what they touch stays in the second cache
 _LONGEST_PERIOD = 64
 
 
 @njit(**OPTIONS)
-def key_offsets(valid, rows, spans, offsets):
+def key_offsets(valid, rows, present, spans, offsets):
     """Fill ``offsets`` [B, S, K, N]: -log of a scale's keys at an origin, -inf for a key that is not there.
 
-    ``valid`` S x [B, T]; ``rows`` [B, N, S], below 0 where a scale is absent; ``spans`` [S] keys of each
-    scale.
+    ``valid`` S x [B, T]; ``rows`` [B, N, S], below 0 where no row is known; ``present`` [B, N, S] whether the
+    scale takes part; ``spans`` [S] keys of each scale.
     """
     for j in range(offsets.shape[1]):
         mask = valid[j]
         for b in range(offsets.shape[0]):
             for n in range(offsets.shape[3]):
-                row = rows[b, n, j]
+                row = rows[b, n, j] if present[b, n, j] else -1
                 found = 0
                 for k in range(min(spans[j], row + 1)):
                     found += mask[b, row - k]
@@ -41,7 +40,7 @@ def key_offsets(valid, rows, spans, offsets):
 
 @njit(**OPTIONS)
 def forward(queries, keys_values, offsets, rows, bias, heads, first, last, context, weights):
-    """Fill ``context`` [B, N, S, D] and ``weights`` [B, H, blocks, S, S, K, BLOCK] for the jobs first..last.
+    """Fill ``context`` [B, N, S, D] and ``weights`` [B, H, blocks, S, S, K, block] for the jobs first..last.
 
     A job is a sample and a head. ``queries`` S x [B, T, D], scaled already; ``keys_values`` S x [B, T, 2D];
     ``bias`` [H, S, S, K]. The weights are over the keys of all scales together; zeros where an origin has no
@@ -49,25 +48,28 @@ def forward(queries, keys_values, offsets, rows, bias, heads, first, last, conte
     """
     width, num_scales, num_origins = queries[0].shape[2], len(queries), rows.shape[1]
     size = width // heads
-    asked = np.zeros((num_scales, _rounded(size), BLOCK), np.float32)
+    block = weights.shape[6]
+    asked = np.zeros((num_scales, _rounded(size), block), np.float32)
     turned = np.zeros(asked.shape, np.float32)
     for job in range(first, last):
         b, h = job // heads, job % heads
-        periods, leads, keys = _room(rows[b], weights.shape[5], size)
+        periods, leads, keys = _room(rows[b], weights.shape[5], block, size)
         values = np.zeros(keys.shape, np.float32)
         for j in range(num_scales):
             sources = keys_values[j][b]
             _spread(sources, rows[b, :, j], periods[j], leads[j], h * size, size, keys[j])
             _spread(sources, rows[b, :, j], periods[j], leads[j], width + h * size, size, values[j])
-        for begin in range(0, num_origins, BLOCK):
-            stop = min(num_origins, begin + BLOCK)
-            scores = weights[b, h, begin // BLOCK]
+        for begin in range(0, num_origins, block):
+            stop = min(num_origins, begin + block)
+            scores = weights[b, h, begin // block]
             for i in range(num_scales):
                 _take(queries[i][b], rows[b, begin:stop, i], h * size, size, asked[i])
             for j in range(num_scales):
                 sources, known = keys_values[j][b], rows[b, begin:stop, j]
                 for four in range(0, scores.shape[2], 4):
-                    at = _columns(sources, known, periods[j], leads[j], four, begin, h * size, size, keys[j])
+                    at = _columns(
+                        sources, known, periods[j], leads[j], four, begin, block, h * size, size, keys[j]
+                    )
                     for k in range(4):
                         offset = offsets[b, j, four + k, begin:stop]
                         for i in range(num_scales):
@@ -82,7 +84,16 @@ def forward(queries, keys_values, offsets, rows, bias, heads, first, last, conte
                 sources, known = keys_values[j][b], rows[b, begin:stop, j]
                 for four in range(0, scores.shape[2], 4):
                     at = _columns(
-                        sources, known, periods[j], leads[j], four, begin, width + h * size, size, values[j]
+                        sources,
+                        known,
+                        periods[j],
+                        leads[j],
+                        four,
+                        begin,
+                        block,
+                        width + h * size,
+                        size,
+                        values[j],
                     )
                     for i in range(num_scales):
                         _weigh_four(scores, i, j, four, stop - begin, values[j], at, turned[i])
@@ -112,22 +123,23 @@ def backward(
     """
     width, num_scales, num_origins = queries[0].shape[2], len(queries), rows.shape[1]
     size = width // heads
-    asked = np.zeros((num_scales, _rounded(size), BLOCK), np.float32)
+    block = weights.shape[6]
+    asked = np.zeros((num_scales, _rounded(size), block), np.float32)
     given, turned = np.zeros(asked.shape, np.float32), np.zeros(asked.shape, np.float32)
     grad = np.zeros(weights.shape[3:], np.float32)
     for job in range(first, last):
         b, h = job // heads, job % heads
-        periods, leads, keys = _room(rows[b], weights.shape[5], size)
+        periods, leads, keys = _room(rows[b], weights.shape[5], block, size)
         values = np.zeros(keys.shape, np.float32)
         d_keys, d_values = np.zeros(keys.shape, np.float32), np.zeros(keys.shape, np.float32)
         for j in range(num_scales):
             sources = keys_values[j][b]
             _spread(sources, rows[b, :, j], periods[j], leads[j], h * size, size, keys[j])
             _spread(sources, rows[b, :, j], periods[j], leads[j], width + h * size, size, values[j])
-        for begin in range(0, num_origins, BLOCK):
-            stop = min(num_origins, begin + BLOCK)
+        for begin in range(0, num_origins, block):
+            stop = min(num_origins, begin + block)
             length = stop - begin
-            p = weights[b, h, begin // BLOCK]
+            p = weights[b, h, begin // block]
             for i in range(num_scales):
                 _take(queries[i][b], rows[b, begin:stop, i], h * size, size, asked[i])
                 _turn(d_context[b, begin:stop, i], h * size, size, given[i])
@@ -135,7 +147,16 @@ def backward(
                 sources, known, into = keys_values[j][b], rows[b, begin:stop, j], d_keys_values[j][b]
                 for four in range(0, p.shape[2], 4):
                     at = _columns(
-                        sources, known, periods[j], leads[j], four, begin, width + h * size, size, values[j]
+                        sources,
+                        known,
+                        periods[j],
+                        leads[j],
+                        four,
+                        begin,
+                        block,
+                        width + h * size,
+                        size,
+                        values[j],
                     )
                     for k in range(4):
                         for i in range(num_scales):
@@ -145,19 +166,21 @@ def backward(
                             _add_dots(given[i], values[j], at[k], row)
                         _add_products(p, j, four + k, given, length, d_values[j], at[k])
                     if periods[j] == 0:
-                        _return_columns(known, four, width + h * size, size, d_values[j], into)
+                        _return_columns(known, four, block, width + h * size, size, d_values[j], into)
             _softmax_gradient(p, grad, length, d_bias[b, h])
             turned[:] = 0
             for j in range(num_scales):
                 sources, known, into = keys_values[j][b], rows[b, begin:stop, j], d_keys_values[j][b]
                 for four in range(0, p.shape[2], 4):
-                    at = _columns(sources, known, periods[j], leads[j], four, begin, h * size, size, keys[j])
+                    at = _columns(
+                        sources, known, periods[j], leads[j], four, begin, block, h * size, size, keys[j]
+                    )
                     for i in range(num_scales):
                         _weigh_four(grad, i, j, four, length, keys[j], at, turned[i])
                     for k in range(4):
                         _add_products(grad, j, four + k, asked, length, d_keys[j], at[k])
                     if periods[j] == 0:
-                        _return_columns(known, four, h * size, size, d_keys[j], into)
+                        _return_columns(known, four, block, h * size, size, d_keys[j], into)
             for i in range(num_scales):
                 _return(turned[i], rows[b, begin:stop, i], h * size, size, d_queries[i][b])
         for j in range(num_scales):
@@ -194,7 +217,7 @@ def _rounded(size):
 
 
 @njit(**OPTIONS)
-def _room(rows, num_keys, size):
+def _room(rows, num_keys, block, size):
     """Periods and leads of the scales, and zeros [S, E, columns] for their rows at every origin.
 
     A lead is the columns before the first origin. The number of columns is kept from being a multiple of the
@@ -205,7 +228,7 @@ def _room(rows, num_keys, size):
     for j in range(num_scales):
         periods[j] = _period(rows[:, j])
     leads = (num_keys - 1) * periods
-    columns = max(num_origins + leads.max(), 4 * BLOCK)
+    columns = max(num_origins + leads.max(), 4 * block)
     columns = ((columns + 15) // 16 | 1) * 16
     return periods, leads, np.zeros((num_scales, _rounded(size), columns), np.float32)
 
@@ -284,7 +307,7 @@ def _return_spread(known, period, lead, start, size, gradient, out):
 
 
 @njit(**OPTIONS)
-def _columns(values, known, period, lead, four, begin, start, size, out):
+def _columns(values, known, period, lead, four, begin, block, start, size, out):
     """Where in ``out`` four keys of a block begin; without a period they are written there first."""
     if period > 0:
         at = lead + begin - four * period
@@ -295,14 +318,14 @@ def _columns(values, known, period, lead, four, begin, start, size, out):
         for k in range(4):
             row = known[first] - four - k
             for e in range(size):
-                target = out[e, k * BLOCK + first : k * BLOCK + last]
+                target = out[e, k * block + first : k * block + last]
                 target[:] = values[row, start + e] if row >= 0 else np.float32(0.0)
         first = last
-    return 0, BLOCK, 2 * BLOCK, 3 * BLOCK
+    return 0, block, 2 * block, 3 * block
 
 
 @njit(**OPTIONS)
-def _return_columns(known, four, start, size, gradient, out):
+def _return_columns(known, four, block, start, size, gradient, out):
     """The adjoint of `_columns` without a period; leaves zeros for the next four keys."""
     first = 0
     while first < len(known):
@@ -311,9 +334,9 @@ def _return_columns(known, four, start, size, gradient, out):
             row = known[first] - four - k
             if row >= 0:
                 for e in range(size):
-                    out[row, start + e] += gradient[e, k * BLOCK + first : k * BLOCK + last].sum()
+                    out[row, start + e] += gradient[e, k * block + first : k * block + last].sum()
         first = last
-    gradient[:, : 4 * BLOCK] = 0
+    gradient[:, : 4 * block] = 0
 
 
 @njit(**OPTIONS)

@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from polyscale.model.kernels import across, hierarchy
 
+_BLOCK = 256  # origins at a time: what attention across scales touches stays in the second cache
 _EXPLICIT: ContextVar[bool] = ContextVar("explicit", default=False)
 
 
@@ -71,11 +72,12 @@ def attend_across(
     keys_values: Sequence[Tensor],
     masks: Sequence[Tensor],
     rows: Tensor,
+    present: Tensor,
     bias: Tensor,
     spans: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """`polyscale.model.cross_scale.attend`, compiled."""
-    return _Across.apply(masks, rows, bias, spans, len(queries), *queries, *keys_values)
+    return _Across.apply(masks, rows, present, bias, spans, len(queries), *queries, *keys_values)
 
 
 class _Hierarchy(torch.autograd.Function):
@@ -126,21 +128,27 @@ class _Hierarchy(torch.autograd.Function):
 class _Across(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, masks: Any, rows: Tensor, bias: Tensor, spans: Any, num_scales: int, *tensors: Tensor
+        ctx: Any,
+        masks: Any,
+        rows: Tensor,
+        present: Tensor,
+        bias: Tensor,
+        spans: Any,
+        num_scales: int,
+        *tensors: Tensor,
     ) -> tuple[Tensor, Tensor]:
         queries = tuple(_array(x) for x in tensors[:num_scales])
         keys_values = tuple(_array(x) for x in tensors[num_scales:])
         batch, num_origins, _ = rows.shape
         heads, num_keys = bias.shape[0], bias.shape[-1]
-        known = rows.contiguous().numpy()
+        known, valid = rows.contiguous().numpy(), tuple(mask.contiguous().numpy() for mask in masks)
         offsets = np.empty((batch, num_scales, num_keys, num_origins), np.float32)
-        across.key_offsets(
-            tuple(mask.contiguous().numpy() for mask in masks), known, np.array(spans), offsets
-        )
+        across.key_offsets(valid, known, present.contiguous().numpy(), np.array(spans), offsets)
         context = np.empty((batch, num_origins, num_scales, queries[0].shape[2]), np.float32)
-        blocks = -(-num_origins // across.BLOCK)
-        weights = np.empty((batch, heads, blocks, num_scales, num_scales, num_keys, across.BLOCK), np.float32)
-        weights[:, :, -1, ..., num_origins - (blocks - 1) * across.BLOCK :] = 0
+        block = min(_BLOCK, -(-num_origins // 16) * 16)
+        blocks = -(-num_origins // block)
+        weights = np.empty((batch, heads, blocks, num_scales, num_scales, num_keys, block), np.float32)
+        weights[:, :, -1, ..., num_origins - (blocks - 1) * block :] = 0
 
         def run(first: int, last: int) -> None:
             across.forward(
@@ -150,7 +158,7 @@ class _Across(torch.autograd.Function):
         _share(run, batch * heads)
         ctx.save_for_backward(rows, torch.from_numpy(weights), *tensors)
         ctx.heads, ctx.dtype = heads, tensors[0].dtype
-        summed = torch.from_numpy(weights.sum(axis=5).mean(axis=1))  # [B, blocks, S, S, BLOCK]
+        summed = torch.from_numpy(weights.sum(axis=5).mean(axis=1))  # [B, blocks, S, S, block]
         matrix = summed.permute(0, 1, 4, 2, 3).flatten(1, 2)[:, :num_origins]
         return torch.from_numpy(context).to(ctx.dtype), matrix
 
@@ -185,7 +193,7 @@ class _Across(torch.autograd.Function):
 
         _share(run, len(p) * heads)
         gradients = (torch.from_numpy(x).to(ctx.dtype) for x in (*d_queries, *d_keys_values))
-        return None, None, torch.from_numpy(d_bias.sum(axis=0)), None, None, *gradients
+        return None, None, None, torch.from_numpy(d_bias.sum(axis=0)), None, None, *gradients
 
 
 def _array(tensor: Tensor) -> Any:
