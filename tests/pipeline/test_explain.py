@@ -13,7 +13,7 @@ from tests.pipeline.small import small
 
 
 # a coarse carrier tells something new every two hours only, and so needs more days
-@pytest.mark.parametrize(("carrier", "days"), [("15m", 200), ("30m", 250), ("2h", 400)])
+@pytest.mark.parametrize(("carrier", "days"), [("15m", 200), ("30m", 300), ("2h", 400)])
 def test_the_scale_that_alone_carries_the_signal_has_most_importance_and_most_effect(carrier, days, tmp_path):
     bars = {"SIM": one_scale_market(carrier, days)}
     (found,) = polyscale.explain_run(polyscale.fit(CONFIG, bars, runs=tmp_path), bars)
