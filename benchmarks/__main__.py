@@ -7,7 +7,10 @@ import sys
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-NAMES = ("startup", "stages", "features", "catalogue", "wavelet", "vmd", "store", "replay", "train", "learn")
+NAMES = (
+    *("startup", "stages", "features", "catalogue", "wavelet", "vmd", "store", "replay"),
+    *("train", "learn", "infer", "stream", "lookback"),
+)
 
 
 def main() -> int:

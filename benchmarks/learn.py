@@ -20,17 +20,15 @@ import numpy as np
 import torch
 
 from benchmarks import chapter_training
-from benchmarks.allocator import keep_freed_memory
 from benchmarks.chapter_training import Point, Yardstick
 from polyscale.config.run_config import RunConfig, parse_config
-from polyscale.dataset.inputs import features_of
-from polyscale.dataset.panel import num_origin_inputs
 from polyscale.dataset.stretches import scale_panel
 from polyscale.market.simulate import simulate_bars
 from polyscale.model.network import MultiScaleAttention
 from polyscale.model.settings import NetworkSpec
-from polyscale.pipeline.learn import fit_scalers, prepare
+from polyscale.pipeline.learn import fit_scalers, prepare, spec_of
 from polyscale.pipeline.load import SymbolBars
+from polyscale.training.allocator import kept_memory
 from polyscale.training.batches import Part
 from polyscale.training.fit import _module, fit
 from polyscale.training.module import TrainingModule
@@ -61,7 +59,7 @@ backtest: {fee_bps: 5.5, slippage_bps: 1.0, assumed_funding_8h: 0.0001}
 BUDGET_S = float(os.environ.get("POLYSCALE_LEARN_SECONDS", "1800"))
 VALIDATE_EVERY_S = 20.0  # of the time of the chapter's network
 VALIDATE_EVERY = 24  # bars between validation origins: two hours
-LEARNING_RATE = 1e-3  # the chapter's
+LEARNING_RATE = 3e-3  # three times the chapter's: learns in half the time of that
 SEED = 1
 
 
@@ -70,22 +68,22 @@ class Reached(Exception):  # noqa: N818 -- the good end of a training
 
 
 def main() -> None:
-    keep_freed_memory()
     torch.set_num_threads(1)
     config = parse_config(CONFIG, "benchmarks/learn.py")
     spec, train, validate = same_data(config)
     module = _module(MultiScaleAttention(spec), train, config.training, SEED)
     yardstick = Yardstick(config.training, module.reference, module.levels, module.log_bars)
-    theirs = chapter_training.train(
-        spec,
-        (train, validate),
-        module.network.heads.base_quantiles,
-        yardstick,
-        learning_rate=LEARNING_RATE,
-        budget_s=BUDGET_S,
-        validate_every_s=VALIDATE_EVERY_S,
-        seed=SEED,
-    )
+    with kept_memory():
+        theirs = chapter_training.train(
+            spec,
+            (train, validate),
+            module.network.heads.base_quantiles,
+            yardstick,
+            learning_rate=LEARNING_RATE,
+            budget_s=BUDGET_S,
+            validate_every_s=VALIDATE_EVERY_S,
+            seed=SEED,
+        )
     best = min(theirs, key=lambda point: point.loss)
     ours = train_until(best.loss, spec, train, validate, config)
     print(
@@ -124,16 +122,7 @@ def same_data(config: RunConfig) -> tuple[NetworkSpec, Part, Part]:
     panel = scale_panel(prepared.panels[0], feature_scalers, origin_scaler)
     split = prepared.splits[0]
     every = np.arange(len(split.validate)) % VALIDATE_EVERY == 0
-    spec = NetworkSpec(
-        settings=config.network,
-        scales=tuple(scale.name for scale in data.scales),
-        lookbacks=tuple(scale.lookback for scale in data.scales),
-        features=tuple(tuple(features_of(data, scale).names) for scale in data.scales),
-        num_origin_inputs=num_origin_inputs(data),
-        horizons=tuple(str(horizon) for horizon in data.horizons),
-        levels=config.levels,
-    )
-    return spec, Part([panel], [split.train], data), Part([panel], [split.validate & every], data)
+    return spec_of(config), Part([panel], [split.train], data), Part([panel], [split.validate & every], data)
 
 
 def train_until(

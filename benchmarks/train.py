@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.allocator import keep_freed_memory
 from benchmarks.chapter_network import ChapterNetwork
-from polyscale.model.network import MultiScaleAttention, NetworkInput, NetworkOutput
-from polyscale.model.settings import EncoderSettings, NetworkSettings, NetworkSpec
+from benchmarks.full_network import HORIZONS, SPEC, random_stretch
+from polyscale.model.network import MultiScaleAttention, NetworkOutput
+from polyscale.training.allocator import kept_memory
 from polyscale.training.loss import Labels, LossParts, loss_parts, total_loss
 from polyscale.training.settings import TrainingSettings
 
@@ -31,26 +31,10 @@ PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 THREADS, ROUNDS = 1, 3
 NUM_ORIGINS = 8_192
 BATCHES, CHAPTER_BATCH, PIECE = (1, 4, 16, 64), 64, 16
-BARS = (1, 5, 60, 1_440)  # base bars in a row of each scale
-HORIZONS = {"1h": 60, "4h": 240, "1d": 1_440}
-SPEC = NetworkSpec(
-    settings=NetworkSettings(
-        d_model=128,
-        feedforward_ratio=4,
-        encoders=tuple(EncoderSettings(layers=n, heads=h) for n, h in ((2, 4), (3, 8), (4, 8), (4, 8))),
-    ),
-    scales=("1m", "5m", "1h", "1d"),
-    lookbacks=(1_440, 288, 168, 252),
-    features=(tuple(f"feature_{i}" for i in range(15)),) * 4,
-    num_origin_inputs=12,
-    horizons=tuple(HORIZONS),
-    levels=(0.025, 0.1, 0.5, 0.9, 0.975),
-)
 Step = Callable[[], Any]
 
 
 def main() -> None:
-    keep_freed_memory()
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     ours, network = our_step()
@@ -58,7 +42,8 @@ def main() -> None:
     optimizer = torch.optim.AdamW(chapter.parameters(), lr=1e-3)
     for batch in BATCHES:
         plain[batch] = plain_step(chapter, optimizer, batch)
-    spent_ours, spent_plain = timed_in_turn(ours, plain)
+    with kept_memory():
+        spent_ours, spent_plain = timed_in_turn(ours, plain)
     speed = NUM_ORIGINS / statistics.median(spent_ours)
     plain_speed = {batch: batch / statistics.median(spent) for batch, spent in spent_plain.items()}
     peers = peer_speeds()
@@ -97,18 +82,7 @@ def main() -> None:
 def our_step() -> tuple[Step, MultiScaleAttention]:
     network = MultiScaleAttention(SPEC).train()
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3)
-    origins = torch.arange(NUM_ORIGINS)
-    aligned = torch.stack(
-        [origins // bars + lookback - 1 for bars, lookback in zip(BARS, SPEC.lookbacks, strict=True)], -1
-    )
-    rows = [int(last) + 1 for last in aligned[-1]]
-    inputs = NetworkInput(
-        rows=[torch.randn(1, n, len(names)) for n, names in zip(rows, SPEC.features, strict=True)],
-        masks=[torch.ones(1, n, dtype=torch.bool) for n in rows],
-        aligned=aligned[None],
-        origin=torch.randn(1, NUM_ORIGINS, SPEC.num_origin_inputs),
-        base=torch.randn(1, NUM_ORIGINS, len(HORIZONS)),
-    )
+    inputs = random_stretch(SPEC, NUM_ORIGINS)
     labels = random_labels(1, NUM_ORIGINS)
 
     def step() -> None:
@@ -186,7 +160,7 @@ def peer_speeds() -> dict[str, Any]:
     if not PEERS_PYTHON.exists():
         return {}
     command = [str(PEERS_PYTHON), "-m", "benchmarks.peers.neuralforecast_speed", str(THREADS)]
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    kept = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"the peers' benchmark failed:\n{done.stderr}")
@@ -201,11 +175,11 @@ def peak_mb() -> int:
 
 
 def print_peak() -> None:
-    keep_freed_memory()
     torch.set_num_threads(THREADS)
     step, _ = our_step()
-    for _ in range(3):
-        step()
+    with kept_memory():
+        for _ in range(3):
+            step()
     status = Path("/proc/self/status").read_text()  # getrusage would begin at the peak of our parent
     print(int(status.split("VmHWM:")[1].split()[0]) / 1_024)
 

@@ -15,7 +15,7 @@ import warnings
 
 import torch
 
-from benchmarks.allocator import keep_freed_memory
+from polyscale.training.allocator import kept_memory
 
 warnings.filterwarnings("ignore")  # this process times others' code and mends none of it
 from neuralforecast.models import LSTM, PatchTST  # noqa: E402
@@ -27,13 +27,13 @@ ROUNDS = 5
 
 
 def main() -> None:
-    keep_freed_memory()
     torch.set_num_threads(int(sys.argv[1]))
     torch.manual_seed(0)
-    speeds = {
-        name: {str(batch): round(windows_per_second(build, batch), 2) for batch in BATCHES}
-        for name, build in MODELS.items()
-    }
+    with kept_memory():
+        speeds = {
+            name: {str(batch): round(windows_per_second(build, batch), 2) for batch in BATCHES}
+            for name, build in MODELS.items()
+        }
     print(json.dumps({name: {"best": max(by.values()), "by_batch": by} for name, by in speeds.items()}))
 
 

@@ -3,11 +3,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyscale.config.presets import preset
+from polyscale.config.run_config import read_config
 from polyscale.market.errors import ConfigError
 from polyscale.model.kernels.ops import explicit
 from polyscale.model.network import MultiScaleAttention, NetworkInput
 from polyscale.model.settings import EncoderSettings, NetworkSettings, NetworkSpec
 from polyscale.model.state import NetworkState
+from polyscale.pipeline.learn import spec_of
 from tests.oracles.plain_network import plain_forecast
 
 LOOKBACKS, RATIOS = (40, 13, 7), (1, 4, 16)
@@ -299,3 +302,38 @@ def test_an_origin_without_any_scale_is_finite():
     output = network(inputs._replace(masks=[torch.zeros_like(mask) for mask in inputs.masks]))
     assert all(part.isfinite().all() for part in output)
     assert (output.scale_weights == 0).all()
+
+
+def test_nothing_in_it_is_bound_to_a_device():
+    network, inputs = make_network().to("meta"), make_input()
+    moved = NetworkInput(
+        [x.to("meta") for x in inputs.rows],
+        [m.to("meta") for m in inputs.masks],
+        *(getattr(inputs, name).to("meta") for name in ("aligned", "origin", "base")),
+        inputs.context,
+    )
+    assert {part.device.type for part in network(moved)} == {"meta"}
+    assert {part.device.type for part in network(moved, network.empty_state(2))} == {"meta"}
+
+
+@torch.no_grad()
+def test_threads_change_nothing_but_rounding():
+    network, inputs = make_network(), make_input(num_origins=300)
+    alone = network(inputs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert_same(network(inputs), alone)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_preset_of_the_chapters_table_is_small_enough():
+    network = MultiScaleAttention(spec_of(read_config(preset("full"))))
+    assert network.num_parameters <= 3_200_000
+    assert [reach.lookback for reach in (encoder.reach for encoder in network.encoders)] == [
+        1440,
+        288,
+        168,
+        252,
+    ]

@@ -20,6 +20,7 @@ from polyscale.cli import (
     bars_commands,
     demo_command,
     explain_command,
+    export_command,
     features_command,
     fetch_command,
     replay_command,
@@ -62,6 +63,7 @@ replay_command.register(app)
 features_command.register(app)
 audit_command.register(app)
 explain_command.register(app)
+export_command.register(app)
 upkeep_commands.register(app)
 
 

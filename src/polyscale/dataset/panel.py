@@ -18,7 +18,7 @@ from polyscale.base.forecasts import base_forecast
 from polyscale.base.regressors import har_regressors, span_bars
 from polyscale.dataset.inputs import features_of
 from polyscale.dataset.settings import DataSettings
-from polyscale.features.clock import season
+from polyscale.features.clock import SEASON_COLUMNS, season
 from polyscale.features.context import Context, add_context, market_level
 from polyscale.features.feature import FeatureSet, compute_scales
 from polyscale.market.errors import HistoryError
@@ -141,8 +141,21 @@ def memory_bars(settings: DataSettings) -> int:
 
 def num_origin_inputs(settings: DataSettings) -> int:
     """Width of `Panel.origin`."""
-    num_season = season(np.zeros(1, dtype=np.int64)).shape[1]
-    return num_season + len(settings.scales) + len(span_bars(settings.base)) + len(settings.horizons)
+    return len(origin_columns(settings))
+
+
+def origin_columns(settings: DataSettings) -> list[str]:
+    """What the columns of `Panel.origin` are."""
+    spans = [Timeframe(bars * settings.base.minutes) for bars in span_bars(settings.base)]
+    return [
+        *SEASON_COLUMNS,
+        *(
+            f"time since the newest bar of {scale.name} closed, in its own bars, at most 1"
+            for scale in settings.scales
+        ),
+        *(f"log mean variance of a base bar over {span}, less that of 1 day" for span in spans),
+        *(f"base forecast of {horizon}, less the log variance of 1 day" for horizon in settings.horizons),
+    ]
 
 
 def _feature_rows(

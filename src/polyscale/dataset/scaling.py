@@ -13,7 +13,7 @@ from polyscale.market.settings import Settings
 
 Floats = NDArray[np.float64]
 _NORMAL_IQR = 1.349
-_CLIP = 6.0
+CLIP = 6.0
 
 
 class Scaler(Settings):
@@ -25,7 +25,7 @@ class Scaler(Settings):
     def apply(self, rows: Floats) -> NDArray[np.float32]:
         """Scale rows [T, F] to about one; NaN becomes 0 (the mask says that it is missing)."""
         scaled = (rows - np.array(self.median)) / np.array(self.spread)
-        return np.nan_to_num(np.clip(scaled, -_CLIP, _CLIP)).astype(np.float32)
+        return np.nan_to_num(np.clip(scaled, -CLIP, CLIP)).astype(np.float32)
 
 
 def fit_scaler(tables: list[Floats]) -> Scaler | None:

@@ -56,3 +56,5 @@ CLOCK: Final = (
     ),
     Feature("weekend", _weekend, 1, "1 if the bar opened on a Saturday or a Sunday (UTC), else 0"),
 )
+SEASON_COLUMNS: Final = tuple(feature.meaning for feature in CLOCK if feature.name != "weekend")
+"""What the columns of `season` are."""

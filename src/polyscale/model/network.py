@@ -98,7 +98,7 @@ class MultiScaleAttention(nn.Module):
         """
         check_inputs(self.spec, inputs)
         if state is not None:
-            self._check_state(state, len(inputs.aligned))
+            self._check_state(state, inputs)
         rows_read, aligned = self._encode(inputs, state)
         masks = [scale.mask for scale in rows_read]
         present = self._drop_scales(_present(masks, aligned))
@@ -122,6 +122,17 @@ class MultiScaleAttention(nn.Module):
             assert isinstance(encoder, ScaleEncoder)
             scales.append(encoder.empty_state(batch, span))
         return NetworkState(scales)
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that are learned."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def set_checkpointing(self, on: bool) -> None:
+        """Whether training computes the encoders' layers again in the gradient, to save memory."""
+        for encoder in self.encoders:
+            assert isinstance(encoder, ScaleEncoder)
+            encoder.checkpointing = on
 
     def _encode(self, inputs: NetworkInput, state: NetworkState | None) -> tuple[list[_Read], Tensor]:
         """What origins read of every scale, and the alignment counted in it."""
@@ -156,8 +167,9 @@ class MultiScaleAttention(nn.Module):
         kept = present & ~(dropped & (torch.arange(num_scales, device=present.device) == chosen))
         return torch.where(kept.any(-1, keepdim=True), kept, present)
 
-    def _check_state(self, state: NetworkState, batch: int) -> None:
-        if state.batch != batch:
+    def _check_state(self, state: NetworkState, inputs: NetworkInput) -> None:
+        if state.buffers[0].values.shape[:1] != inputs.aligned.shape[:1]:
+            batch = inputs.aligned.shape[0]
             raise ConfigError(f"a state of {state.batch} symbols cannot take rows of {batch}")
         check_same_shape(self.empty_state(0), state)
 
@@ -180,7 +192,7 @@ def check_inputs(spec: NetworkSpec, inputs: NetworkInput) -> None:
             raise ConfigError(
                 f"rows of scale {name} must be [batch, rows, {len(names)} features], got {list(x.shape)}"
             )
-        if mask.shape != x.shape[:2] or len(x) != batch:
+        if mask.shape != x.shape[:2] or x.shape[0] != batch:
             raise ConfigError(
                 f"rows and mask of scale {name} must be of a batch of {batch} and of one length, got "
                 f"{list(x.shape[:2])} and {list(mask.shape)}"

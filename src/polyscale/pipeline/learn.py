@@ -62,15 +62,7 @@ def learn(
     from polyscale.training.fit import fit  # Lightning takes seconds to load, and only training needs it
 
     feature_scalers, origin_scaler = fit_scalers(prepared, config.data)
-    spec = NetworkSpec(
-        settings=config.network,
-        scales=tuple(scale.name for scale in config.data.scales),
-        lookbacks=tuple(scale.lookback for scale in config.data.scales),
-        features=tuple(tuple(features_of(config.data, scale).names) for scale in config.data.scales),
-        num_origin_inputs=num_origin_inputs(config.data),
-        horizons=tuple(str(horizon) for horizon in config.data.horizons),
-        levels=config.levels,
-    )
+    spec = spec_of(config)
     facts = ModelFacts(
         spec=spec,
         data=config.data,
@@ -90,6 +82,20 @@ def learn(
         progress=progress,
     )
     return Model(network, facts), history
+
+
+def spec_of(config: RunConfig) -> NetworkSpec:
+    """The network that a run's config asks for."""
+    data = config.data
+    return NetworkSpec(
+        settings=config.network,
+        scales=tuple(scale.name for scale in data.scales),
+        lookbacks=tuple(scale.lookback for scale in data.scales),
+        features=tuple(tuple(features_of(data, scale).names) for scale in data.scales),
+        num_origin_inputs=num_origin_inputs(data),
+        horizons=tuple(str(horizon) for horizon in data.horizons),
+        levels=config.levels,
+    )
 
 
 def fit_scalers(prepared: Prepared, data: DataSettings) -> tuple[tuple[Scaler | None, ...], Scaler]:

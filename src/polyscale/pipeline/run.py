@@ -20,11 +20,13 @@ from polyscale.config.run_config import RunConfig, parse_config
 from polyscale.dataset.panel import build_panel
 from polyscale.dataset.split import Boundaries, split
 from polyscale.features.context import Context
+from polyscale.forecast.export import OnnxFiles, export_model
 from polyscale.market.errors import HistoryError, RunError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
+from polyscale.model.network import MultiScaleAttention
 from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
-from polyscale.pipeline.learn import Prepared, learn, panel_of
+from polyscale.pipeline.learn import Prepared, learn, panel_of, spec_of
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
@@ -103,6 +105,27 @@ class Run:
             )
         return forecast_panel(self.model, panel, origins)
 
+    def export(self, folder: str | Path | None = None) -> OnnxFiles:
+        """Write the network as ONNX, for programs that have neither polyscale nor torch.
+
+        Parameters
+        ----------
+        folder
+            Absent: ``onnx/`` in the run's own folder.
+
+        Returns
+        -------
+        OnnxFiles
+            ``window`` (the rows that a forecast looks back on), ``step`` (one new bar and what was carried)
+            and ``facts``, JSON that says what to feed and what comes out.
+
+        Raises
+        ------
+        ConfigError
+            If the packages of the extra ``onnx`` are not installed.
+        """
+        return export_model(self.model, Path(folder) if folder is not None else self.folder.path / "onnx")
+
     @property
     def boundaries(self) -> Boundaries:
         """Where the run's parts end."""
@@ -139,7 +162,10 @@ def train(
         part: sum(int(getattr(s, part).sum()) for s in prepared.splits)
         for part in ("train", "validate", "test")
     }
-    observer.stage(f"training on {counts['train']:,} origins, validating on {counts['validate']:,}")
+    size = MultiScaleAttention(spec_of(config)).num_parameters
+    observer.stage(
+        f"training {size:,} parameters on {counts['train']:,} origins, validating on {counts['validate']:,}"
+    )
     checkpoints = folder.path / "checkpoints"
     model, history = learn(config, prepared, checkpoints, resume=resume, progress=observer.epoch)
     save_model(model, folder.path)

@@ -8,6 +8,8 @@ killed goes on from its last epoch with ``resume=True`` and ends in the same wei
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,15 +24,17 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from polyscale.market.errors import HistoryError, RunError, TrainingError
 from polyscale.model.network import MultiScaleAttention, NetworkOutput
 from polyscale.model.settings import NetworkSpec
+from polyscale.training.allocator import kept_memory
 from polyscale.training.batches import Part, most_batches
 from polyscale.training.checkpoint import PlainCheckpointIO
 from polyscale.training.data import StretchData
 from polyscale.training.loss import Labels, LossParts, loss_parts
 from polyscale.training.module import TrainingModule
 from polyscale.training.progress import EpochReport, Progress
-from polyscale.training.settings import TrainingSettings
+from polyscale.training.settings import Precision, TrainingSettings
 
 _MIN_ORIGINS = 500
+logger = logging.getLogger(__name__)
 
 
 def fit(
@@ -55,7 +59,7 @@ def fit(
     """
     _check_origins(train)
     history = _History(settings.epochs, progress)
-    with _own_threads_and_draws(settings.threads), _quiet():
+    with _own_threads_and_draws(settings.threads), kept_memory(), _quiet():
         torch.manual_seed(seed)
         network = MultiScaleAttention(spec)
         module = _module(network, train, settings, seed)
@@ -81,7 +85,19 @@ def _module(
     network.heads.set_base_quantiles(torch.from_numpy(quantiles))
     reference = _base_losses(train, network, ahead)
     steps = most_batches(train, settings.stretch, settings.stretches_per_batch)
-    return TrainingModule(network, settings, ahead, reference, steps, seed)
+    module = TrainingModule(network, settings, ahead, reference, steps, seed)
+    network.set_checkpointing(settings.checkpointing)
+    if settings.compile and _has_compiler():
+        network.compile()
+    return module
+
+
+def _has_compiler() -> bool:
+    """Whether torch finds a C++ compiler; says so if not."""
+    found = any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
+    if not found:
+        logger.warning("training.compile needs a C++ compiler (g++ or clang++), found none: not compiled")
+    return found
 
 
 def _trainer(settings: TrainingSettings, folder: Path, history: _History) -> pl.Trainer:
@@ -94,6 +110,7 @@ def _trainer(settings: TrainingSettings, folder: Path, history: _History) -> pl.
         accelerator="cpu",
         devices=1,
         max_epochs=settings.epochs,
+        precision="bf16-mixed" if settings.precision is Precision.BF16 else "32-true",
         gradient_clip_val=settings.gradient_clip,
         callbacks=[history, stop, best, last],
         plugins=[PlainCheckpointIO()],

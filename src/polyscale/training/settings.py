@@ -16,6 +16,13 @@ class Schedule(StrEnum):
     WARM_RESTARTS = "warm_restarts"  # the chapter's: cosine, first period 10 epochs, doubling
 
 
+class Precision(StrEnum):
+    """Of the matrix products; attention, norms, losses and weights stay float32."""
+
+    FLOAT32 = "float32"
+    BF16 = "bf16"
+
+
 class TrainingSettings(Settings):
     """Batches are stretches of consecutive origins, drawn from all symbols."""
 
@@ -35,4 +42,12 @@ class TrainingSettings(Settings):
     )
     quantile_weight: float = Field(0.5, ge=0)
     direction_weight: float = Field(0.2, ge=0)
+    precision: Precision = Precision.FLOAT32
+    checkpointing: bool = Field(
+        False, description="compute the encoders' layers again in the gradient: less memory, more time"
+    )
+    compile: bool = Field(
+        False,
+        description="let torch compile what it can, where a C++ compiler is; pays in long trainings only",
+    )
     threads: int = Field(1, ge=1, description="of torch; more gain little and change the last digits")

@@ -1,6 +1,6 @@
 """Attention across scales at each origin, compiled: forward and gradient.
 
-Shapes: B batch, N origins, S scales, T rows of a scale, D width, H heads, E = D / H, K keys of a scale (whole
+Shapes: B batch, N origins, S scales, T rows of all scales, D width, H heads, E = D / H, K keys of a scale (in
 fours). Key k of scale j at an origin is k rows before the row of j that is known there. A head's rows are
 turned to [E, origins], each row standing at every origin that knows it. Where the known row moves on every m
 origins, as on a clock, key k is the same array k m origins earlier; else keys are written out, four at a
@@ -18,14 +18,14 @@ _LONGEST_PERIOD = 64
 
 
 @njit(**OPTIONS)
-def key_offsets(valid, rows, present, spans, offsets):
+def key_offsets(valid, starts, rows, present, spans, offsets):
     """Fill ``offsets`` [B, S, K, N]: -log of a scale's keys at an origin, -inf for a key that is not there.
 
-    ``valid`` S x [B, T]; ``rows`` [B, N, S], below 0 where no row is known; ``present`` [B, N, S] whether the
-    scale takes part; ``spans`` [S] keys of each scale.
+    ``valid`` [B, T]; ``starts`` [S + 1] where the rows of each scale begin and end; ``rows`` [B, N, S] of the
+    scale itself, below 0 where none is known; ``present`` [B, N, S] whether it takes part; ``spans`` [S].
     """
     for j in range(offsets.shape[1]):
-        mask = valid[j]
+        mask = valid[:, starts[j] : starts[j + 1]]
         for b in range(offsets.shape[0]):
             for n in range(offsets.shape[3]):
                 row = rows[b, n, j] if present[b, n, j] else -1
@@ -39,14 +39,14 @@ def key_offsets(valid, rows, present, spans, offsets):
 
 
 @njit(**OPTIONS)
-def forward(queries, keys_values, offsets, rows, bias, heads, first, last, context, weights):
+def forward(queries, keys_values, starts, offsets, rows, bias, heads, first, last, context, weights):
     """Fill ``context`` [B, N, S, D] and ``weights`` [B, H, blocks, S, S, K, block] for the jobs first..last.
 
-    A job is a sample and a head. ``queries`` S x [B, T, D], scaled already; ``keys_values`` S x [B, T, 2D];
-    ``bias`` [H, S, S, K]. The weights are over the keys of all scales together; zeros where an origin has no
-    key at all.
+    A job is a sample and a head. ``queries`` [B, T, D], scaled already, and ``keys_values`` [B, T, 2D] hold
+    the rows of all scales, those of scale j from ``starts[j]`` to ``starts[j + 1]``; ``bias`` [H, S, S, K]. The
+    weights are over the keys of all scales together; zeros where an origin has no key at all.
     """
-    width, num_scales, num_origins = queries[0].shape[2], len(queries), rows.shape[1]
+    width, num_scales, num_origins = queries.shape[2], rows.shape[2], rows.shape[1]
     size = width // heads
     block = weights.shape[6]
     asked = np.zeros((num_scales, _rounded(size), block), np.float32)
@@ -56,16 +56,16 @@ def forward(queries, keys_values, offsets, rows, bias, heads, first, last, conte
         periods, leads, keys = _room(rows[b], weights.shape[5], block, size)
         values = np.zeros(keys.shape, np.float32)
         for j in range(num_scales):
-            sources = keys_values[j][b]
+            sources = keys_values[b, starts[j] : starts[j + 1]]
             _spread(sources, rows[b, :, j], periods[j], leads[j], h * size, size, keys[j])
             _spread(sources, rows[b, :, j], periods[j], leads[j], width + h * size, size, values[j])
         for begin in range(0, num_origins, block):
             stop = min(num_origins, begin + block)
             scores = weights[b, h, begin // block]
             for i in range(num_scales):
-                _take(queries[i][b], rows[b, begin:stop, i], h * size, size, asked[i])
+                _take(queries[b, starts[i] : starts[i + 1]], rows[b, begin:stop, i], h * size, size, asked[i])
             for j in range(num_scales):
-                sources, known = keys_values[j][b], rows[b, begin:stop, j]
+                sources, known = keys_values[b, starts[j] : starts[j + 1]], rows[b, begin:stop, j]
                 for four in range(0, scores.shape[2], 4):
                     at = _columns(
                         sources, known, periods[j], leads[j], four, begin, block, h * size, size, keys[j]
@@ -81,7 +81,7 @@ def forward(queries, keys_values, offsets, rows, bias, heads, first, last, conte
             _softmax(scores, stop - begin)
             turned[:] = 0
             for j in range(num_scales):
-                sources, known = keys_values[j][b], rows[b, begin:stop, j]
+                sources, known = keys_values[b, starts[j] : starts[j + 1]], rows[b, begin:stop, j]
                 for four in range(0, scores.shape[2], 4):
                     at = _columns(
                         sources,
@@ -105,6 +105,7 @@ def forward(queries, keys_values, offsets, rows, bias, heads, first, last, conte
 def backward(
     queries,
     keys_values,
+    starts,
     rows,
     weights,
     heads,
@@ -121,7 +122,7 @@ def backward(
     ``d_across`` [B, S, S, N] is that of the weights of each head, summed over K; ``d_bias`` [B, H, S, S, K]
     is per sample.
     """
-    width, num_scales, num_origins = queries[0].shape[2], len(queries), rows.shape[1]
+    width, num_scales, num_origins = queries.shape[2], rows.shape[2], rows.shape[1]
     size = width // heads
     block = weights.shape[6]
     asked = np.zeros((num_scales, _rounded(size), block), np.float32)
@@ -133,7 +134,7 @@ def backward(
         values = np.zeros(keys.shape, np.float32)
         d_keys, d_values = np.zeros(keys.shape, np.float32), np.zeros(keys.shape, np.float32)
         for j in range(num_scales):
-            sources = keys_values[j][b]
+            sources = keys_values[b, starts[j] : starts[j + 1]]
             _spread(sources, rows[b, :, j], periods[j], leads[j], h * size, size, keys[j])
             _spread(sources, rows[b, :, j], periods[j], leads[j], width + h * size, size, values[j])
         for begin in range(0, num_origins, block):
@@ -141,10 +142,14 @@ def backward(
             length = stop - begin
             p = weights[b, h, begin // block]
             for i in range(num_scales):
-                _take(queries[i][b], rows[b, begin:stop, i], h * size, size, asked[i])
+                _take(queries[b, starts[i] : starts[i + 1]], rows[b, begin:stop, i], h * size, size, asked[i])
                 _turn(d_context[b, begin:stop, i], h * size, size, given[i])
             for j in range(num_scales):
-                sources, known, into = keys_values[j][b], rows[b, begin:stop, j], d_keys_values[j][b]
+                sources, known, into = (
+                    keys_values[b, starts[j] : starts[j + 1]],
+                    rows[b, begin:stop, j],
+                    d_keys_values[b, starts[j] : starts[j + 1]],
+                )
                 for four in range(0, p.shape[2], 4):
                     at = _columns(
                         sources,
@@ -170,7 +175,11 @@ def backward(
             _softmax_gradient(p, grad, length, d_bias[b, h])
             turned[:] = 0
             for j in range(num_scales):
-                sources, known, into = keys_values[j][b], rows[b, begin:stop, j], d_keys_values[j][b]
+                sources, known, into = (
+                    keys_values[b, starts[j] : starts[j + 1]],
+                    rows[b, begin:stop, j],
+                    d_keys_values[b, starts[j] : starts[j + 1]],
+                )
                 for four in range(0, p.shape[2], 4):
                     at = _columns(
                         sources, known, periods[j], leads[j], four, begin, block, h * size, size, keys[j]
@@ -182,10 +191,12 @@ def backward(
                     if periods[j] == 0:
                         _return_columns(known, four, block, h * size, size, d_keys[j], into)
             for i in range(num_scales):
-                _return(turned[i], rows[b, begin:stop, i], h * size, size, d_queries[i][b])
+                _return(
+                    turned[i], rows[b, begin:stop, i], h * size, size, d_queries[b, starts[i] : starts[i + 1]]
+                )
         for j in range(num_scales):
             if periods[j] > 0:
-                into = d_keys_values[j][b]
+                into = d_keys_values[b, starts[j] : starts[j + 1]]
                 _return_spread(rows[b, :, j], periods[j], leads[j], h * size, size, d_keys[j], into)
                 _return_spread(rows[b, :, j], periods[j], leads[j], width + h * size, size, d_values[j], into)
 

@@ -1,8 +1,8 @@
 """The compiled kernels as torch functions with gradients.
 
-They serve float32 tensors on the CPU; `compiled` says whether, and is the switch: inside ``explicit()`` and
-while a graph is exported or compiled by torch, the formulas beside them are used instead. Jobs (sample, head)
-are shared among as many threads as torch is given.
+They serve float32 (and, cast, bfloat16) tensors on the CPU; `compiled` says whether, and is the switch:
+inside ``explicit()`` and while a graph is exported, the formulas beside them are used instead. Jobs (sample,
+head) are shared among as many threads as torch is given.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def explicit() -> Iterator[None]:
 
 def compiled(tensor: Tensor) -> bool:
     """Whether a compiled kernel takes this tensor."""
-    return tensor.device.type == "cpu" and not _EXPLICIT.get() and not torch.compiler.is_exporting()
+    fits = tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.bfloat16)
+    return fits and not _EXPLICIT.get() and not torch.compiler.is_exporting()
 
 
 @torch.compiler.disable
@@ -59,7 +60,7 @@ def attend_newest(
 
     def run(first: int, last: int) -> None:
         hierarchy.newest(
-            _array(query), values.numpy(), mask.numpy(), at, _array(bias), slots, first, last, context
+            _array(query), values.numpy(), _flags(mask), at, _array(bias), slots, first, last, context
         )
 
     _share(run, len(context))
@@ -77,7 +78,9 @@ def attend_across(
     spans: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """`polyscale.model.cross_scale.attend`, compiled."""
-    return _Across.apply(masks, rows, present, bias, spans, len(queries), *queries, *keys_values)
+    lengths = [x.shape[1] for x in queries]
+    rows_of_all = (torch.cat(list(parts), dim=1) for parts in (queries, keys_values, masks))
+    return _Across.apply(*rows_of_all, lengths, rows, present, bias, spans)
 
 
 class _Hierarchy(torch.autograd.Function):
@@ -87,7 +90,7 @@ class _Hierarchy(torch.autograd.Function):
     ) -> Tensor:
         batch, num_queries, _ = query.shape
         heads, num_keys = bias.shape
-        arrays = _array(query), _array(key_value), mask.numpy(), np.array(levels)
+        arrays = _array(query), _array(key_value), _flags(mask), np.array(levels)
         context = np.empty(query.shape, np.float32)
         weights = np.empty((batch, heads, num_keys, num_queries), np.float32)
 
@@ -104,7 +107,7 @@ class _Hierarchy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_context: Tensor) -> Any:
         query, key_value, mask, weights = ctx.saved_tensors
-        q, kv, present, p = _array(query), _array(key_value), mask.numpy(), weights.numpy()
+        q, kv, present, p = _array(query), _array(key_value), _flags(mask), weights.numpy()
         given = _array(d_context)
         d_query, d_key_value = np.empty(q.shape, np.float32), np.empty(kv.shape, np.float32)
         d_bias = np.empty(p.shape[:3], np.float32)
@@ -129,71 +132,57 @@ class _Across(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        masks: Any,
+        queries: Tensor,
+        keys_values: Tensor,
+        masks: Tensor,
+        lengths: Any,
         rows: Tensor,
         present: Tensor,
         bias: Tensor,
         spans: Any,
-        num_scales: int,
-        *tensors: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        queries = tuple(_array(x) for x in tensors[:num_scales])
-        keys_values = tuple(_array(x) for x in tensors[num_scales:])
-        batch, num_origins, _ = rows.shape
+        batch, num_origins, num_scales = rows.shape
         heads, num_keys = bias.shape[0], bias.shape[-1]
-        known, valid = rows.contiguous().numpy(), tuple(mask.contiguous().numpy() for mask in masks)
+        known, starts = rows.contiguous().numpy(), np.cumsum([0, *lengths])
         offsets = np.empty((batch, num_scales, num_keys, num_origins), np.float32)
-        across.key_offsets(valid, known, present.contiguous().numpy(), np.array(spans), offsets)
-        context = np.empty((batch, num_origins, num_scales, queries[0].shape[2]), np.float32)
+        across.key_offsets(_flags(masks), starts, known, _flags(present), np.array(spans), offsets)
+        context = np.empty((batch, num_origins, num_scales, queries.shape[2]), np.float32)
         block = min(_BLOCK, -(-num_origins // 16) * 16)
         blocks = -(-num_origins // block)
         weights = np.empty((batch, heads, blocks, num_scales, num_scales, num_keys, block), np.float32)
         weights[:, :, -1, ..., num_origins - (blocks - 1) * block :] = 0
+        asked = _array(queries), _array(keys_values), starts, offsets, known, _array(bias), heads
 
         def run(first: int, last: int) -> None:
-            across.forward(
-                queries, keys_values, offsets, known, _array(bias), heads, first, last, context, weights
-            )
+            across.forward(*asked, first, last, context, weights)
 
         _share(run, batch * heads)
-        ctx.save_for_backward(rows, torch.from_numpy(weights), *tensors)
-        ctx.heads, ctx.dtype = heads, tensors[0].dtype
+        ctx.save_for_backward(queries, keys_values, rows, torch.from_numpy(weights))
+        ctx.heads, ctx.starts = heads, starts
         summed = torch.from_numpy(weights.sum(axis=5).mean(axis=1))  # [B, blocks, S, S, block]
         matrix = summed.permute(0, 1, 4, 2, 3).flatten(1, 2)[:, :num_origins]
-        return torch.from_numpy(context).to(ctx.dtype), matrix
+        return torch.from_numpy(context).to(queries.dtype), matrix
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_context: Tensor, d_matrix: Tensor) -> Any:
-        rows, weights, *tensors = ctx.saved_tensors
-        num_scales, heads = rows.shape[2], ctx.heads
-        queries = tuple(_array(x) for x in tensors[:num_scales])
-        keys_values = tuple(_array(x) for x in tensors[num_scales:])
-        d_across = _array(d_matrix.permute(0, 2, 3, 1) / heads)
-        d_queries = tuple(np.zeros(x.shape, np.float32) for x in queries)
-        d_keys_values = tuple(np.zeros(x.shape, np.float32) for x in keys_values)
-        p, known, given = weights.numpy(), rows.contiguous().numpy(), _array(d_context)
-        d_bias = np.zeros((len(p), *p.shape[1:2], *p.shape[3:6]), np.float32)
+        queries, keys_values, rows, weights = ctx.saved_tensors
+        asked = _array(queries), _array(keys_values), ctx.starts, rows.contiguous().numpy(), weights.numpy()
+        given = _array(d_context), _array(d_matrix.permute(0, 2, 3, 1) / ctx.heads)
+        d_queries = np.zeros(queries.shape, np.float32)
+        d_keys_values = np.zeros(keys_values.shape, np.float32)
+        d_bias = np.zeros((*weights.shape[:2], *weights.shape[3:6]), np.float32)
 
         def run(first: int, last: int) -> None:
-            across.backward(
-                queries,
-                keys_values,
-                known,
-                p,
-                heads,
-                first,
-                last,
-                given,
-                d_across,
-                d_queries,
-                d_keys_values,
-                d_bias,
-            )
+            across.backward(*asked, ctx.heads, first, last, *given, d_queries, d_keys_values, d_bias)
 
-        _share(run, len(p) * heads)
-        gradients = (torch.from_numpy(x).to(ctx.dtype) for x in (*d_queries, *d_keys_values))
-        return None, None, None, torch.from_numpy(d_bias.sum(axis=0)), None, None, *gradients
+        _share(run, len(weights) * ctx.heads)
+        gradients = (torch.from_numpy(x).to(queries.dtype) for x in (d_queries, d_keys_values))
+        return *gradients, None, None, None, None, torch.from_numpy(d_bias.sum(axis=0)), None
+
+
+def _flags(mask: Tensor) -> Any:
+    return mask.contiguous().numpy()
 
 
 def _array(tensor: Tensor) -> Any:

@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@njit(inline="always", **OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def exp32(x):
     """The exponential of a float32 that is not above 88, to 3e-7 of its value; below -87 it is exp(-87)."""
     x = max(x, np.float32(-87.0))
@@ -35,14 +35,14 @@ def exp32(x):
     return (p * rest * rest + rest + np.float32(1.0)) * np.int32(power).view(np.float32)
 
 
-@njit(inline="always", **OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def add_product(z, a, b):
     """Add a b to z."""
     for i in range(len(z)):
         z[i] += a[i] * b[i]
 
 
-@njit(inline="always", **OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def add_four_products(z, a0, b0, a1, b1, a2, b2, a3, b3):
     """Add a0 b0 + a1 b1 + a2 b2 + a3 b3 to z, at half the loads and stores of four calls."""
     for i in range(len(z)):
