@@ -2,7 +2,8 @@
 
 ``read_bars`` a file, ``fit`` a config on bars, ``load_run`` it again, ``Run.predict``, ``backtest`` a
 forecast, ``evaluate`` a run, ``audit_run`` it, ``explain_run`` it, ask for ``attention_maps``;
-`polyscale.audit.check` asks any stage whether it knows its future. ``Run.export`` writes a run's network as ONNX.
+`polyscale.audit.check` asks any stage whether it knows its future. ``Run.export`` writes a run's network as
+ONNX.
 """
 
 from __future__ import annotations
