@@ -49,7 +49,7 @@ def plain_stem(stem, x_btf, mask_bt):
 
 
 def plain_cross_attention(attention, states, masks, rows, present):
-    """(mixed [S, D], A [S, S]) at one origin of one sample, from the formula of A_ij; row -1 is none."""
+    """(mixed [S, D], A [S, S], share of what was read [S]) at one origin of one sample; row -1 is none."""
     num_scales, heads = len(states), attention.heads
     size = states[0].shape[-1] // heads
     newest = torch.stack([h[max(rows[j], 0)] for j, h in enumerate(states)])
@@ -86,7 +86,8 @@ def plain_cross_attention(attention, states, masks, rows, present):
                 )
             matrix[head, i] = torch.softmax(torch.stack(reads), dim=0)
             contexts[i, head] = sum(a * c for a, c in zip(matrix[head, i], reads_context, strict=True))
-    return attention.norm(newest + contexts.flatten(-2)), matrix.mean(dim=0)
+    own, read = newest.norm(dim=-1), contexts.flatten(-2).norm(dim=-1)
+    return attention.norm(newest + contexts.flatten(-2)), matrix.mean(dim=0), read / (own + read)
 
 
 def plain_fusion(fusion, mixed, present):
@@ -142,6 +143,9 @@ def plain_forecast(network, inputs, b, n):
         masks.append(mask[0])
         rows.append(x.shape[1] - 1)
         present.append(bool(x.shape[1] and mask[0, -1]))
-    mixed, matrix = plain_cross_attention(network.attention, states, masks, rows, present)
+    mixed, matrix, read = plain_cross_attention(network.attention, states, masks, rows, present)
     fused, gate = plain_fusion(network.fusion, mixed, present)
-    return *plain_heads(network.heads, fused, inputs.origin[b, n], inputs.base[b, n]), gate @ matrix, matrix
+    importance = sum(
+        gate[i] * ((1 - read[i]) * torch.eye(len(gate))[i] + read[i] * matrix[i]) for i in range(len(gate))
+    )
+    return *plain_heads(network.heads, fused, inputs.origin[b, n], inputs.base[b, n]), importance, matrix
