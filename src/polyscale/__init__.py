@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from polyscale.market.bars import Market
     from polyscale.market.errors import PolyscaleError
     from polyscale.market.timeframe import Timeframe
-    from polyscale.pipeline.api import audit_run, backtest, evaluate, fit, load_run, read_bars
+    from polyscale.pipeline.api import (
+        attention_maps,
+        audit_run,
+        backtest,
+        evaluate,
+        explain_run,
+        fit,
+        load_run,
+        read_bars,
+    )
     from polyscale.pipeline.market_data import fetch
     from polyscale.pipeline.run import Run
     from polyscale.store.store import Store
@@ -29,9 +38,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "attention_maps": "polyscale.pipeline.api",
     "audit_run": "polyscale.pipeline.api",
     "backtest": "polyscale.pipeline.api",
     "evaluate": "polyscale.pipeline.api",
+    "explain_run": "polyscale.pipeline.api",
     "fetch": "polyscale.pipeline.market_data",
     "fit": "polyscale.pipeline.api",
     "load_run": "polyscale.pipeline.api",
@@ -50,10 +61,12 @@ __all__ = [
     "Store",
     "Timeframe",
     "__version__",
+    "attention_maps",
     "audit",
     "audit_run",
     "backtest",
     "evaluate",
+    "explain_run",
     "fetch",
     "fit",
     "load_run",

@@ -129,9 +129,11 @@ def ask(attention, states, masks, rows, present):
 def test_cross_attention_equals_its_plain_twin(ratios, odd, seed, spans):
     made = make_across(40, ratios, seed, spans[: len(ratios)], odd)
     attention, states, masks, rows, present = made
-    mixed, matrix = ask(attention, states, masks, rows, present)
+    mixed, matrix, share = ask(attention, states, masks, rows, present)
     with explicit():
-        for ours, formula in zip((mixed, matrix), ask(attention, states, masks, rows, present), strict=True):
+        for ours, formula in zip(
+            (mixed, matrix, share), ask(attention, states, masks, rows, present), strict=True
+        ):
             torch.testing.assert_close(ours, formula, **CLOSE)
     for n in (0, 17, 39):
         if not present[1, n].any():
@@ -142,6 +144,7 @@ def test_cross_attention_equals_its_plain_twin(ratios, odd, seed, spans):
         )
         torch.testing.assert_close(mixed[1, n], plain[0], **CLOSE)
         torch.testing.assert_close(matrix[1, n], plain[1], **CLOSE)
+        torch.testing.assert_close(share[1, n], plain[2], **CLOSE)
 
 
 @pytest.mark.parametrize("odd", [False, True])
@@ -154,9 +157,9 @@ def test_gradients_of_cross_attention_are_those_of_the_formula(odd):
         states = [h.requires_grad_() for h in states]
         if switch:
             with explicit():
-                mixed, matrix = ask(attention, states, masks, rows, present)
+                mixed, matrix, _ = ask(attention, states, masks, rows, present)
         else:
-            mixed, matrix = ask(attention, states, masks, rows, present)
+            mixed, matrix, _ = ask(attention, states, masks, rows, present)
         weight = torch.linspace(-1, 1, matrix.shape[-1])
         ((mixed.sin()).sum() + (matrix * weight).sum()).backward()
         results.append([h.grad for h in states] + [p.grad for p in attention.parameters()])

@@ -49,7 +49,7 @@ def plain_stem(stem, x_btf, mask_bt):
 
 
 def plain_cross_attention(attention, states, masks, rows, present):
-    """(mixed [S, D], A [S, S]) at one origin of one sample, from the formula of A_ij; row -1 is none."""
+    """(mixed [S, D], A [S, S], share of what was read [S]) at one origin of one sample; row -1 is none."""
     num_scales, heads = len(states), attention.heads
     size = states[0].shape[-1] // heads
     newest = torch.stack([h[max(rows[j], 0)] for j, h in enumerate(states)])
@@ -86,7 +86,8 @@ def plain_cross_attention(attention, states, masks, rows, present):
                 )
             matrix[head, i] = torch.softmax(torch.stack(reads), dim=0)
             contexts[i, head] = sum(a * c for a, c in zip(matrix[head, i], reads_context, strict=True))
-    return attention.norm(newest + contexts.flatten(-2)), matrix.mean(dim=0)
+    own, read = newest.norm(dim=-1), contexts.flatten(-2).norm(dim=-1)
+    return attention.norm(newest + contexts.flatten(-2)), matrix.mean(dim=0), read / (own + read)
 
 
 def plain_fusion(fusion, mixed, present):
@@ -143,17 +144,17 @@ def plain_heads(heads, fused, origin, base):
 
 def plain_forecast(network, inputs, b, n):
     """The whole network at one origin of one sample, through the windows of that origin alone."""
-    fused, gate, matrix, _ = plain_fused(network, inputs, b, n)
+    fused, importance, matrix, _ = plain_fused(network, inputs, b, n)
     if network.across_symbols is not None:
         first = b - b % inputs.symbols
         group = [plain_fused(network, inputs, other, n) for other in range(first, first + inputs.symbols)]
         states, _, _, present = zip(*group, strict=True)
         fused = plain_across_symbols(network.across_symbols, states, present, b - first)
-    return *plain_heads(network.heads, fused, inputs.origin[b, n], inputs.base[b, n]), gate @ matrix, matrix
+    return *plain_heads(network.heads, fused, inputs.origin[b, n], inputs.base[b, n]), importance, matrix
 
 
 def plain_fused(network, inputs, b, n):
-    """(fused state, gate, A, whether any scale is there) at one origin of one sample."""
+    """(fused state, importance, A, whether any scale is there) at one origin of one sample."""
     states, masks, rows, present = [], [], [], []
     for j, encoder in enumerate(network.encoders):
         known = int(inputs.aligned[b, n, j])
@@ -171,5 +172,9 @@ def plain_fused(network, inputs, b, n):
         masks.append(mask[0])
         rows.append(x.shape[1] - 1)
         present.append(bool(x.shape[1] and mask[0, -1]))
-    mixed, matrix = plain_cross_attention(network.attention, states, masks, rows, present)
-    return *plain_fusion(network.fusion, mixed, present), matrix, any(present)
+    mixed, matrix, read = plain_cross_attention(network.attention, states, masks, rows, present)
+    fused, gate = plain_fusion(network.fusion, mixed, present)
+    importance = sum(
+        gate[i] * ((1 - read[i]) * torch.eye(len(gate))[i] + read[i] * matrix[i]) for i in range(len(gate))
+    )
+    return fused, importance, matrix, any(present)

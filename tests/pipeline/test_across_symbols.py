@@ -1,6 +1,7 @@
 """A run whose network attends across symbols: forecasts from every door, and under audit."""
 
 from dataclasses import replace
+from datetime import UTC
 
 import numpy as np
 import polars as pl
@@ -79,6 +80,18 @@ def test_such_a_run_is_not_exported_for_a_graph_knows_one_symbol(trained, tmp_pa
     with pytest.raises(ConfigError, match=r"network.across_symbols must be false to export, got true"):
         trained.export(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_such_a_run_is_explained_with_the_other_symbol_beside(trained, two):
+    found = polyscale.explain_run(trained, two, feature_origins=1)
+    assert [each.symbol for each in found] == ["A", "B"]
+    forecast = trained.predict(two["B"], context=Context(others={"A": two["A"]}))
+    times = [forecast.close_time[row].astype(object).replace(tzinfo=UTC) for row in (7, 3)]
+    maps = polyscale.attention_maps(trained, times, two, symbol="B")
+    volatility = np.exp(0.5 * maps.output.log_variance[:, 0].numpy()) * np.sqrt([4, 16])
+    np.testing.assert_allclose(volatility, forecast.volatility[[7, 3]], rtol=1e-4)
+    np.testing.assert_allclose(maps.output.scale_weights[:, 0], forecast.scale_weights[[7, 3]], atol=1e-5)
+    assert [layers[0].rows.shape[0] for layers in maps.encoders] == [2, 2]
 
 
 def test_one_symbol_attends_to_itself(bars, tmp_path):

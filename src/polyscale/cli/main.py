@@ -19,6 +19,7 @@ from polyscale.cli import (
     audit_command,
     bars_commands,
     demo_command,
+    explain_command,
     export_command,
     features_command,
     fetch_command,
@@ -61,6 +62,7 @@ demo_command.register(app)
 replay_command.register(app)
 features_command.register(app)
 audit_command.register(app)
+explain_command.register(app)
 export_command.register(app)
 upkeep_commands.register(app)
 

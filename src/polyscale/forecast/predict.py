@@ -6,6 +6,7 @@ nothing is computed per window.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -43,7 +44,7 @@ def predict(network: MultiScaleAttention, panel: Panel, part: Part) -> Forecast:
         raise HistoryError(
             f"{panel.symbol}: a forecast needs at least 1 usable origin, found 0; give more bars"
         )
-    outputs = _run(network, part)
+    outputs = _Arrays(*zip(*passes(network, part), strict=True))
     ahead = np.array(panel.targets.bars_ahead, dtype=np.float64)
     volatility = np.exp(0.5 * outputs.log_variance) * np.sqrt(ahead)
     quantiles = outputs.quantiles * volatility[..., None]
@@ -63,6 +64,16 @@ def predict(network: MultiScaleAttention, panel: Panel, part: Part) -> Forecast:
     )
 
 
+@torch.inference_mode()
+def passes(network: MultiScaleAttention, part: Part) -> Iterator[tuple[NetworkOutput, torch.Tensor]]:
+    """Outputs of one batch of stretches after the other, and which of their origins are counted."""
+    network.eval()
+    part = replace(part, grouped=network.spec.settings.across_symbols)
+    per_batch = max(1, _PER_BATCH // part.symbols)
+    for inputs, labels in load(part, ordered_batches(part, _STRETCH, per_batch), _STRETCH):
+        yield network(inputs), labels.counted
+
+
 def quantile_weights(levels: tuple[float, ...]) -> Floats:
     """Weights [Q] with which quantiles sum to a mean: each stands for the levels nearest to it.
 
@@ -75,7 +86,7 @@ def quantile_weights(levels: tuple[float, ...]) -> Floats:
 class _Arrays:
     """A network's outputs at the counted origins, float64."""
 
-    def __init__(self, outputs: list[NetworkOutput], counted: list[torch.Tensor]) -> None:
+    def __init__(self, outputs: Sequence[NetworkOutput], counted: Sequence[torch.Tensor]) -> None:
         def join(name: str) -> Floats:
             kept = [getattr(out, name)[mask] for out, mask in zip(outputs, counted, strict=True)]
             return torch.cat(kept).double().numpy()
@@ -89,15 +100,3 @@ class _Arrays:
         self.scale_weights /= self.scale_weights.sum(axis=-1, keepdims=True)
         self.cross_attention = join("cross_attention")
         self.cross_attention /= self.cross_attention.sum(axis=-1, keepdims=True)
-
-
-@torch.inference_mode()
-def _run(network: MultiScaleAttention, part: Part) -> _Arrays:
-    network.eval()
-    outputs, counted = [], []
-    part = replace(part, grouped=network.spec.settings.across_symbols)
-    per_batch = max(1, _PER_BATCH // part.symbols)
-    for inputs, labels in load(part, ordered_batches(part, _STRETCH, per_batch), _STRETCH):
-        outputs.append(network(inputs))
-        counted.append(labels.counted)
-    return _Arrays(outputs, counted)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polyscale.model.kernels.ops import attend_across, compiled
 from polyscale.model.linear import Linear
+from polyscale.model.recorder import note
 
 _NEVER = -1e9
 
@@ -56,8 +57,11 @@ class MultiResolutionAttention(nn.Module):
         masks: Sequence[Bool[Tensor, "B _"]],
         rows_bns: Int[Tensor, "B N S"],
         present_bns: Bool[Tensor, "B N S"],
-    ) -> tuple[Float[Tensor, "B N S D"], Float[Tensor, "B N S S"]]:
-        """Mixed states and the attention between scales, averaged over heads (rows sum to 1).
+    ) -> tuple[Float[Tensor, "B N S D"], Float[Tensor, "B N S S"], Float[Tensor, "B N S"]]:
+        """Mixed states, the attention between scales, and the share that it has in each mixed state.
+
+        The attention is averaged over heads; its rows sum to 1. A mixed state is the scale's own newest state
+        plus what it read; the share is the length of the latter over the sum of both lengths.
 
         Parameters
         ----------
@@ -71,7 +75,7 @@ class MultiResolutionAttention(nn.Module):
         asked = queries, keys_values, masks, rows_bns, present_bns
         context, matrix = how(*asked, self._bias(), self.key_spans)
         newest = torch.stack([take(h, rows_bns[..., j]) for j, h in enumerate(states)], dim=2)
-        return self.norm(newest + context), matrix
+        return self.norm(newest + context), matrix, _share(context, newest)
 
     def _bias(self) -> Float[Tensor, "H S S K"]:
         """What is added to every score: how old a state is, and which scale asks which."""
@@ -93,6 +97,7 @@ def explicit_across(
     """The attention as torch's own operations: contexts; weights summed over states, averaged over heads."""
     asked = queries, keys_values, masks, rows_bns, present_bns
     weights, values = explicit_weights_across(*asked, bias_hijk, key_spans)
+    note(weights)
     context = torch.einsum("bnhijk,bnjkhe->bnihe", weights, values).flatten(-2)
     return context, weights.sum(dim=-1).mean(dim=2)
 
@@ -155,6 +160,12 @@ class CrossScaleFusion(nn.Module):
 def take(x_btd: Float[Tensor, "B T D"], rows_bn: Int[Tensor, "B N"]) -> Float[Tensor, "B N D"]:
     """Rows of each sample; rows below 0 give row 0."""
     return torch.gather(x_btd, 1, rows_bn.clamp(min=0)[..., None].expand(-1, -1, x_btd.shape[-1]))
+
+
+@torch.no_grad()
+def _share(part_bnsd: Tensor, other_bnsd: Tensor) -> Tensor:
+    part, other = (x.float().norm(dim=-1) for x in (part_bnsd, other_bnsd))
+    return part / (part + other).clamp(min=1e-12)
 
 
 def _take_mask(mask_bt: Tensor, rows_bnk: Tensor) -> Tensor:

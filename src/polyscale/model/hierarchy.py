@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from polyscale.model.kernels.ops import attend_hierarchy, attend_newest, compiled
 from polyscale.model.linear import Linear
 from polyscale.model.reach import Levels, reach_of
+from polyscale.model.recorder import note
 from polyscale.model.state import RowBuffer
 
 _NEVER = -1e9  # a score that becomes exactly zero in float32 beside any real one
@@ -92,6 +93,7 @@ def attend(
     if compiled(query_bqd):
         return attend_hierarchy(query_bqd, key_value_btd, mask_bt, bias_hk, levels)
     weights, values = explicit_weights(query_bqd, key_value_btd, mask_bt, bias_hk, levels)
+    note(weights)
     return torch.einsum("bqhk,bqkhe->bqhe", weights, values).flatten(-2)
 
 

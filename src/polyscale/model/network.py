@@ -47,7 +47,9 @@ class NetworkOutput(NamedTuple):
     log_variance: Float[Tensor, "B N H"]
     quantiles: Float[Tensor, "B N H Q"]  # in units of the forecast volatility
     up_logit: Float[Tensor, "B N H"]
-    scale_weights: Float[Tensor, "B N S"]  # the gate carried through the attention; sums to 1
+    scale_weights: Float[
+        Tensor, "B N S"
+    ]  # the gate, carried through the attention as far as it mixes; sums to 1
     cross_attention: Float[Tensor, "B N S S"]  # rows sum to 1
 
 
@@ -110,7 +112,7 @@ class MultiScaleAttention(nn.Module):
         rows_read, aligned = self._encode(inputs, state)
         masks = [scale.mask for scale in rows_read]
         present = self._drop_scales(_present(masks, aligned))
-        mixed, attention = self.attention(
+        mixed, attention, read = self.attention(
             [scale.states for scale in rows_read],
             [scale.query for scale in rows_read],
             [scale.key_value for scale in rows_read],
@@ -122,7 +124,7 @@ class MultiScaleAttention(nn.Module):
         if self.across_symbols is not None:
             fused = self.across_symbols(fused, present.any(dim=-1), inputs.symbols)
         heads = self.heads(fused, inputs.origin, inputs.base)
-        importance = torch.einsum("bni,bnij->bnj", gate, attention)
+        importance = (1 - read) * gate + torch.einsum("bni,bnij->bnj", read * gate, attention)
         return NetworkOutput(heads.log_variance, heads.quantiles, heads.up_logit, importance, attention)
 
     def empty_state(self, batch: int) -> NetworkState:

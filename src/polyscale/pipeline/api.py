@@ -1,13 +1,15 @@
-"""The product from Python: seven verbs over the same stages as the command.
+"""The product from Python: nine verbs over the same stages as the command.
 
 ``read_bars`` a file, ``fit`` a config on bars, ``load_run`` it again, ``Run.predict``, ``backtest`` a
-forecast, ``evaluate`` a run, ``audit_run`` it; `polyscale.audit.check` asks any stage whether it knows its
-future. ``Run.export`` writes a run's network as ONNX.
+forecast, ``evaluate`` a run, ``audit_run`` it, ``explain_run`` it, ask for ``attention_maps``;
+`polyscale.audit.check` asks any stage whether it knows its future. ``Run.export`` writes a run's network as
+ONNX.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +23,12 @@ from polyscale.config.run_config import RunConfig, read_config
 from polyscale.exchange.bar_file import read_bar_file
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
+from polyscale.model.maps import AttentionMaps
 from polyscale.pipeline.audit import Depth, keep_audit
 from polyscale.pipeline.audit import audit_run as audit_whole_run
+from polyscale.pipeline.explain import FEATURE_ORIGINS, Explanation
+from polyscale.pipeline.explain import attention_maps as maps_of_run
+from polyscale.pipeline.explain import explain_run as explain_whole_run
 from polyscale.pipeline.judge import bars_of_test
 from polyscale.pipeline.learn import prepare
 from polyscale.pipeline.load import (
@@ -177,6 +183,60 @@ def audit_run(
     found = audit_whole_run(run, symbols, Silent(), cuts)
     keep_audit(run.folder, found, cuts, Depth.FULL)
     return found
+
+
+def explain_run(
+    run: Run,
+    bars: Bars | None = None,
+    *,
+    native: NativeBars | None = None,
+    store: str | Path = "store",
+    feature_origins: int = FEATURE_ORIGINS,
+) -> list[Explanation]:
+    """Leave scales and features out of the test's forecasts; hold the effects against the importance.
+
+    The bars must be those that it was trained from.
+
+    Parameters
+    ----------
+    feature_origins
+        At about how many origins every feature is occluded; scales are left out at all.
+
+    Raises
+    ------
+    RunError
+        If the bars are others.
+    """
+    return explain_whole_run(run, _symbols_of(run, bars, native, store), Silent(), feature_origins)
+
+
+def attention_maps(
+    run: Run,
+    at: Sequence[datetime],
+    bars: Bars | None = None,
+    *,
+    symbol: str | None = None,
+    native: NativeBars | None = None,
+    store: str | Path = "store",
+) -> AttentionMaps:
+    """What a run looked at when it forecast at some closes: between scales, and inside each.
+
+    Parameters
+    ----------
+    at
+        Closes of base bars, each with its zone; the maps have one sample for each.
+    symbol
+        Absent for the run's first.
+
+    Raises
+    ------
+    RunError
+        If the bars are not those of the run.
+    HistoryError
+        If there is no forecast at one of the times.
+    """
+    symbols = _symbols_of(run, bars, native, store)
+    return maps_of_run(run, symbols, symbol or run.config.market.symbols[0], at)
 
 
 def _symbols_of(

@@ -29,7 +29,12 @@ Floats = NDArray[np.float64]
 
 
 def forecast_panel(model: Model, panel: Panel, origins: Bools, others: Sequence[Panel] = ()) -> Forecast:
-    """Forecast at the given origins [T] of a panel.
+    """Forecast at the given origins [T] of a panel; ``others`` as in `part_of`."""
+    return predict(model.network, panel, part_of(model, panel, origins, others))
+
+
+def part_of(model: Model, panel: Panel, origins: Bools, others: Sequence[Panel] = ()) -> Part:
+    """What the network reads to forecast at the given origins [T] of a panel.
 
     Parameters
     ----------
@@ -39,7 +44,7 @@ def forecast_panel(model: Model, panel: Panel, origins: Bools, others: Sequence[
     heard = others if model.facts.spec.settings.across_symbols else ()
     scaled = [model.facts.scale(each) for each in (panel, *heard)]
     counted = [origins, *(np.zeros(len(each.time_ms), dtype=bool) for each in heard)]
-    return predict(model.network, panel, Part(scaled, counted, model.facts.data))
+    return Part(scaled, counted, model.facts.data, grouped=model.facts.spec.settings.across_symbols)
 
 
 def judge(
@@ -50,7 +55,7 @@ def judge(
     item: SymbolBars,
     others: Sequence[Panel] = (),
 ) -> SymbolReport:
-    """Forecast, score and trade the test origins of one symbol; ``others`` as in `forecast_panel`."""
+    """Forecast, score and trade the test origins of one symbol; ``others`` as in `part_of`."""
     forecast = forecast_panel(model, panel, origins, others)
     bars = bars_of_test(item.bars, forecast)
     strategy, hold = trade(config, forecast, bars, item.funding)

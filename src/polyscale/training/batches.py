@@ -7,7 +7,7 @@ panels are cut at the same times, and these stretches stay together: a group.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,6 +58,13 @@ def most_batches(part: Part, stretch: int, per_batch: int) -> int:
 def ordered_batches(part: Part, stretch: int, per_batch: int) -> list[Where]:
     """The stretches in order, every counted origin once: for validation and forecasts."""
     return _joined(_units(part, stretch, lambda: 0), per_batch)
+
+
+def places(part: Part, origins: Sequence[int]) -> Where:
+    """Where single origins of the first panel lie: alone, or in all panels of a group."""
+    first, *_ = _lines(part)
+    own = first.panels[0][1]
+    return [(i, own + origin - begin) for origin in origins for i, begin in first.panels]
 
 
 def load(part: Part, batches: list[Where], stretch: int) -> Iterator[tuple[NetworkInput, Labels]]:
