@@ -323,6 +323,18 @@ def test_one_missing_bar_of_a_market_is_filled_as_ones_own(bars):
     assert select(["beta"], CATALOGUE).compute(add_context(bars, None, level), M15)["beta"][2_010] is not None
 
 
+def test_the_market_in_a_hole_is_the_same_whether_or_not_the_hole_has_ended(bars):
+    other = simulate_bars(SimulationSettings(days=40, timeframe=M15, seed=5))
+    for missing in (1, 2, 5):
+        ended = market_level({"O": pl.concat([other.head(2_000), other.slice(2_000 + missing)])}, M15, 3)
+        lasting = market_level({"O": other.head(2_000)}, M15, 3)
+        until = other["close_time"][2_000 + missing - 1]
+        assert ended.filter(pl.col("close_time") <= until).equals(
+            lasting.filter(pl.col("close_time") <= until)
+        )
+        assert lasting.height == 2_003
+
+
 def test_a_market_of_other_bars_is_refused_and_one_of_none_is_none(bars):
     hourly = resample(bars, M15, Timeframe(60))
     with pytest.raises(DataError, match=r"bars of O must be of the base timeframe 15m .* got one every 1h"):

@@ -14,7 +14,6 @@ import polars as pl
 
 from polyscale.market.errors import DataError
 from polyscale.market.timeframe import Timeframe
-from polyscale.scales.grid import to_grid
 
 _EIGHT_HOURS_MS: Final = 8 * 3_600_000
 FUNDING_MEANS: Final = (3, 21)  # settlements: a day and a week of eight hours each
@@ -69,8 +68,9 @@ def market_level(others: Mapping[str, pl.DataFrame], base: Timeframe, max_fill: 
     """The log level of a market in which all symbols weigh the same: ``close_time, market_level``.
 
     Each base bar it moves by the mean log return of the symbols that have the bar, and it is there where at
-    least one of them has. A symbol's move across a hole is booked whole on its first bar after it; missing
-    bars are filled as the symbol's own are. The level itself means nothing, only its changes do.
+    least one of them has. A symbol's move across a hole is booked whole on its first bar after it. Where no
+    symbol has a bar the level stays for ``max_fill`` bars, after the last bar of all as well: whether a hole
+    will end is not known while it lasts. The level itself means nothing, only its changes do.
 
     Returns
     -------
@@ -82,14 +82,26 @@ def market_level(others: Mapping[str, pl.DataFrame], base: Timeframe, max_fill: 
     DataError
         If the bars of a symbol are not of the base timeframe.
     """
-    moves = [_moves(symbol, bars, base, max_fill) for symbol, bars in others.items() if bars.height]
+    moves = [_moves(symbol, bars, base) for symbol, bars in others.items() if bars.height]
     if not moves:
         return None
     mean = pl.concat(moves).group_by("close_time").agg(pl.col("move").mean()).sort("close_time")
-    return mean.select("close_time", market_level=pl.col("move").fill_null(0.0).cum_sum())
+    level = mean.select("close_time", market_level=pl.col("move").fill_null(0.0).cum_sum())
+    bar = pl.duration(milliseconds=base.ms)
+    staying = [
+        level.with_columns((pl.col("close_time") + late * bar).dt.cast_time_unit("ms"), late=pl.lit(late))
+        for late in range(max_fill + 1)
+    ]
+    return (
+        pl.concat(staying)
+        .sort("close_time", "late")
+        .unique("close_time", keep="first")
+        .drop("late")
+        .sort("close_time")
+    )
 
 
-def _moves(symbol: str, bars: pl.DataFrame, base: Timeframe, max_fill: int) -> pl.DataFrame:
+def _moves(symbol: str, bars: pl.DataFrame, base: Timeframe) -> pl.DataFrame:
     """Log return of every bar since the symbol's last one; null for its first."""
     gaps = bars["close_time"].diff().dt.total_milliseconds().drop_nulls()
     usual = gaps.median() if len(gaps) else base.ms
@@ -99,8 +111,7 @@ def _moves(symbol: str, bars: pl.DataFrame, base: Timeframe, max_fill: int) -> p
             f"{Timeframe(int(usual) // 60_000)}; give bars of {base}"  # type: ignore[arg-type]
         )
     log_close = pl.col("close").log()
-    laid = to_grid(bars, base, max_fill).filter(pl.col("close").is_not_null())
-    return laid.select("close_time", move=log_close - log_close.shift(1))
+    return bars.select("close_time", move=log_close - log_close.shift(1))
 
 
 def with_market(bars: pl.DataFrame, level: pl.DataFrame) -> pl.DataFrame:
