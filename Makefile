@@ -20,10 +20,16 @@ export OPENBLAS_NUM_THREADS := 1
 demo: $(VENV)/installed
 	$(BIN)/polyscale demo
 
+# A compiled function is kept until its own file changes; what it calls from vector.py is part of it.
+KERNELS := src/polyscale/model/kernels
+FRESH_KERNELS := find $(KERNELS) -name '*.nb?' ! -newer $(KERNELS)/vector.py -delete
+
 test: $(VENV)/installed-dev
+	@$(FRESH_KERNELS)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-all: $(VENV)/installed-dev
+	@$(FRESH_KERNELS)
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/installed-dev

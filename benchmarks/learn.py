@@ -97,7 +97,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "time_ratio": round(ours[-1].seconds / best.seconds, 4) if reached else None,
+                "time_ratio": round(ours[-1].seconds / best.seconds, 4) if reached and best.steps else None,
                 "seconds": round(ours[-1].seconds, 2),
                 "loss": round(ours[-1].loss, 5),
                 "epochs": ours[-1].steps,

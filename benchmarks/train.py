@@ -3,7 +3,8 @@
 One step is forward, the training loss, backward and AdamW, in float32, with one thread and the same allocator
 for all. Ours takes one stretch of 8,192 origins. The chapter's network takes windows, one forecast each, in
 batches of several sizes; 64 windows (the chapter's batch) do not fit into 24 GB at once, so that gradients
-are added up over pieces of 16, which is the same step. Ours and the chapter's are timed in turn, medians of
+are added up over pieces of 16, which is the same step. The chapter's network without its dropout is shown
+beside it, since PyTorch's fused attention wants none. Ours and the chapter's are timed in turn, medians of
 the rounds. The peers run in an environment of their own afterwards (`peers/neuralforecast_speed.py`).
 """
 
@@ -31,6 +32,7 @@ PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 THREADS, ROUNDS = 1, 3
 NUM_ORIGINS = 8_192
 BATCHES, CHAPTER_BATCH, PIECE = (1, 4, 16, 64), 64, 16
+WITHOUT, WITHOUT_BATCH = "without dropout", 4
 Step = Callable[[], Any]
 
 
@@ -38,14 +40,17 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     ours, network = our_step()
-    plain, chapter = {}, ChapterNetwork(SPEC)
-    optimizer = torch.optim.AdamW(chapter.parameters(), lr=1e-3)
-    for batch in BATCHES:
-        plain[batch] = plain_step(chapter, optimizer, batch)
+    chapter, without = ChapterNetwork(SPEC), ChapterNetwork(SPEC, dropout=0.0)
+    plain: dict[Any, Step] = {batch: plain_step(chapter, batch) for batch in BATCHES}
+    plain[WITHOUT] = plain_step(without, WITHOUT_BATCH)
     with kept_memory():
         spent_ours, spent_plain = timed_in_turn(ours, plain)
     speed = NUM_ORIGINS / statistics.median(spent_ours)
-    plain_speed = {batch: batch / statistics.median(spent) for batch, spent in spent_plain.items()}
+    plain_speed = {
+        batch: (WITHOUT_BATCH if batch == WITHOUT else batch) / statistics.median(spent)
+        for batch, spent in spent_plain.items()
+    }
+    without_dropout = plain_speed.pop(WITHOUT)
     peers = peer_speeds()
     best = max(plain_speed.values())
     sizes = {"polyscale": count(network), "the chapter's network": count(chapter)}
@@ -55,6 +60,8 @@ def main() -> None:
     for batch, figure in plain_speed.items():
         name = f"the chapter's network, {batch} windows"
         print(f"{name:<46}{figure:>12.2f}{speed / figure:>9,.0f}x")
+    name = f"the same without its dropout, {WITHOUT_BATCH} windows"
+    print(f"{name:<46}{without_dropout:>12.2f}{speed / without_dropout:>9,.0f}x")
     for name, by in peers.items():
         for batch, figure in by["by_batch"].items():
             print(f"{f'neuralforecast {name}, {batch} windows':<46}{figure:>12.1f}{speed / figure:>9,.0f}x")
@@ -66,6 +73,7 @@ def main() -> None:
             {
                 "ratio": round(speed / best, 1),
                 "ratio_chapter_batch": round(speed / plain_speed[CHAPTER_BATCH], 1),
+                "ratio_without_dropout": round(speed / without_dropout, 1),
                 "origins_per_second": round(speed, 1),
                 **{f"ratio_{name}": None for name in ("patchtst", "lstm")},
                 **against,
@@ -93,8 +101,9 @@ def our_step() -> tuple[Step, MultiScaleAttention]:
     return step, network
 
 
-def plain_step(network: ChapterNetwork, optimizer: torch.optim.Optimizer, batch: int) -> Step:
+def plain_step(network: ChapterNetwork, batch: int) -> Step:
     """A step on so many windows, in pieces that fit into memory."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     piece = min(batch, PIECE)
     pieces = [
         (
@@ -136,11 +145,11 @@ def loss(output: NetworkOutput, labels: Labels) -> torch.Tensor:
     return total_loss(parts, LossParts(ones, ones, ones), TrainingSettings())
 
 
-def timed_in_turn(ours: Step, plain: dict[int, Step]) -> tuple[list[float], dict[int, list[float]]]:
+def timed_in_turn(ours: Step, plain: dict[Any, Step]) -> tuple[list[float], dict[Any, list[float]]]:
     """Seconds of the steps: ours, one window, ours, four windows, ours, ..., after a round that warms up."""
     spent_ours: list[float] = []
-    spent_plain: dict[int, list[float]] = {batch: [] for batch in plain}
-    for step in (ours, *(plain[batch] for batch in plain if batch <= PIECE)):
+    spent_plain: dict[Any, list[float]] = {batch: [] for batch in plain}
+    for step in (ours, *(step for batch, step in plain.items() if batch != CHAPTER_BATCH)):
         step()
     for _ in range(ROUNDS):
         for batch, step in plain.items():

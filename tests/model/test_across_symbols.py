@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from polyscale.model.across_symbols import AttentionAcrossSymbols
+from polyscale.model.network import NONE
 from tests.model.test_network import assert_same, joined, make_input, make_network, pieces_of
 from tests.oracles.plain_network import plain_across_symbols
 
@@ -77,7 +78,7 @@ def test_without_the_setting_the_network_has_no_such_parameters():
 def without_symbol(inputs, symbol, n):
     """The same, but the symbol has no bar at origin n."""
     aligned = inputs.aligned.clone()
-    aligned[symbol, n] = -1
+    aligned[symbol, n] = NONE
     return inputs._replace(aligned=aligned)
 
 
@@ -85,7 +86,7 @@ def without_symbol(inputs, symbol, n):
 def test_a_symbol_may_be_missing_at_an_origin_in_a_stream_as_in_a_stretch():
     network = make_network(across_symbols=True)
     inputs = without_symbol(make_input()._replace(symbols=2), 1, 30)
-    state = network.empty_state(2)  # there -1 less the rows taken is older than all that are carried
+    state = network.empty_state(2)
     assert_same(joined([network(piece, state) for piece in pieces_of(inputs, range(1, 60))]), network(inputs))
 
 

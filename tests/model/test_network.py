@@ -344,3 +344,151 @@ def test_the_preset_of_the_chapters_table_is_small_enough():
         168,
         252,
     ]
+
+
+@torch.no_grad()
+def test_rows_that_are_not_there_or_are_context_are_named():
+    network, inputs = make_network(), make_input()
+    for changed, rule in (
+        (inputs.aligned + 1, r"aligned to rows -1\.\.98 of scale a \(-1 is none\) or to NONE, got 99"),
+        (inputs.aligned.clone().fill_(-2), r"aligned to rows -1\.\.98 of scale a .* got -2"),
+        (inputs.aligned - 1, "first 39 rows of scale a, which are said to be context, got row 38"),
+    ):
+        with pytest.raises(ConfigError, match=rule):
+            network(inputs._replace(aligned=changed))
+    with pytest.raises(ConfigError, match="mask of scale a must be boolean"):
+        network(inputs._replace(masks=[inputs.masks[0].float(), *inputs.masks[1:]]))
+    piece = next(pieces_of(inputs, [30]))
+    state = network.empty_state(2)
+    before = [buffer.values.clone() for buffer in state.buffers]
+    with pytest.raises(ConfigError, match="-1 is the newest carried one"):
+        network(piece._replace(aligned=piece.aligned - 200), state)
+    assert all(buffer.values.equal(old) for buffer, old in zip(state.buffers, before, strict=True))
+
+
+def test_a_scale_without_a_known_row_takes_no_part_and_looks_at_no_row():
+    network, inputs = make_network(), make_input(missing=0.0)
+    aligned = inputs.aligned.clone()
+    aligned[:, :20, 2] = -1
+    rows = [x.requires_grad_() for x in inputs.rows]
+    output = network(inputs._replace(rows=rows, aligned=aligned))
+    output.log_variance[:, :20].sum().backward()
+    assert (rows[2].grad == 0).all()
+    assert (output.scale_weights[:, :20, 2] == 0).all()
+    with torch.no_grad():
+        plain = plain_forecast(network, inputs._replace(aligned=aligned), 1, 7)
+        assert_same(plain, [part[1, 7] for part in output])
+
+
+@torch.no_grad()
+def test_samples_of_a_batch_may_stand_at_different_phases():
+    network, inputs = make_network(), make_input(num_origins=120)
+    first = [part[:, :80] for part in (inputs.aligned, inputs.origin, inputs.base)]
+    later = [part[:, 29:109] for part in (inputs.aligned, inputs.origin, inputs.base)]
+    mixed = inputs._replace(
+        **{
+            name: torch.cat([a[:1], b[1:]])
+            for name, a, b in zip(("aligned", "origin", "base"), first, later, strict=True)
+        }
+    )
+    whole, found = network(inputs), network(mixed)
+    assert_same([part[0] for part in found], [part[0, :80] for part in whole])
+    assert_same([part[1] for part in found], [part[1, 29:109] for part in whole])
+
+
+def test_a_missing_row_may_hold_anything():
+    network, inputs = make_network(), make_input(missing=0.3)
+    broken = [
+        x.masked_fill(~m[..., None], float("nan")) for x, m in zip(inputs.rows, inputs.masks, strict=True)
+    ]
+    with torch.no_grad():
+        assert_same(network(inputs._replace(rows=broken)), network(inputs))
+
+
+def test_a_bar_of_a_stream_has_its_gradient():
+    network, inputs = make_network(), make_input(missing=0.0)
+    *before, last = pieces_of(inputs, range(1, 60))
+    gradients = []
+    for switch in (False, True):
+        state = network.empty_state(2)
+        with torch.no_grad():
+            for piece in before:
+                network(piece, state)
+        network.zero_grad()
+        if switch:
+            with explicit():
+                network(last, state).log_variance.sum().backward()
+        else:
+            network(last, state).log_variance.sum().backward()
+        gradients.append(network.encoders[0].layers[0].attention.query.weight.grad.clone())
+    assert gradients[0].abs().sum() > 0
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_no_origin_and_no_sample_are_no_error():
+    network, inputs = make_network(), make_input()
+    nothing = inputs._replace(
+        **{name: getattr(inputs, name)[:, :0] for name in ("aligned", "origin", "base")}
+    )
+    assert network(nothing).log_variance.shape == (2, 0, 2)
+    state = network.empty_state(2)
+    piece = next(pieces_of(inputs, [30]))
+    network(
+        piece._replace(**{name: getattr(piece, name)[:, :0] for name in ("aligned", "origin", "base")}), state
+    )
+    later = list(pieces_of(inputs, [30]))[1]
+    torch.testing.assert_close(
+        network(later, state).log_variance, network(inputs).log_variance[:, 30:], **CLOSE
+    )
+    assert network(take_symbols(inputs, [])).log_variance.shape == (0, 60, 2)
+
+
+@torch.no_grad()
+def test_saved_and_moved_states_share_no_memory():
+    network, inputs = make_network(), make_input()
+    state, pieces = network.empty_state(2), list(pieces_of(inputs, range(1, 60)))
+    for piece in pieces[:50]:
+        network(piece, state)
+    saved, moved = state.tensors(), state.to("cpu")
+    expected = joined([network(piece, state) for piece in pieces[50:]])
+    for other in (moved, network.empty_state(2).restored(saved), network.empty_state(2).restored(saved)):
+        assert_same(joined([network(piece, other) for piece in pieces[50:]]), expected)
+    with pytest.raises(ConfigError, match="values and masks must be of 2 symbols"):
+        network.empty_state(2).restored(saved | {"0.mask": saved["0.mask"][:1]})
+
+
+def test_a_checkpointed_network_streams_all_the_same():
+    network, inputs = make_network(scale_dropout=0.0), make_input()
+    network.set_checkpointing(True)
+    for encoder in network.encoders:
+        encoder.training = True  # of dropout none: only the way through the layers
+    state = network.empty_state(2)
+    with torch.no_grad():
+        found = joined([network(piece, state) for piece in pieces_of(inputs, [20, 40])])
+        assert_same(found, make_network(scale_dropout=0.0)(inputs))
+
+
+def test_the_gradient_reaches_every_parameter_of_a_single_scale():
+    torch.manual_seed(0)
+    encoders = (EncoderSettings(layers=1, heads=4),)
+    for lookback in (1, 30):
+        spec = NetworkSpec(
+            settings=NetworkSettings(d_model=16, encoders=encoders, scale_dropout=0),
+            scales=("a",),
+            lookbacks=(lookback,),
+            features=(("x", "y", "z"),),
+            num_origin_inputs=2,
+            horizons=("1h", "1d"),
+            levels=LEVELS,
+        )
+        network, inputs = MultiScaleAttention(spec), make_input(lookbacks=(lookback, 1, 1), missing=0.0)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        one = inputs._replace(
+            rows=inputs.rows[:1], masks=inputs.masks[:1], aligned=inputs.aligned[..., :1], context=()
+        )
+        out = network(one)
+        (out.log_variance.sum() + out.quantiles.pow(2).sum() + out.up_logit.sum()).backward()
+        trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+        assert [name for name, p in trained if p.grad is None or not p.grad.abs().sum() > 0] == []

@@ -147,6 +147,46 @@ def test_cross_attention_equals_its_plain_twin(ratios, odd, seed, spans):
         torch.testing.assert_close(share[1, n], plain[2], **CLOSE)
 
 
+def clock(num_origins, period, *, stalls=0, starts=0, jumps=False):
+    """A known row that moves on every ``period`` origins, but stalls at an end, or jumps."""
+    rows = 3 + (torch.arange(num_origins) - starts).clamp(min=0) // period
+    if stalls:
+        rows[-stalls:] = rows[-stalls - 1]
+    if jumps:
+        rows[num_origins // 2 :] += 1
+    return rows
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "change", [{"stalls": 9}, {"starts": 9}, {"jumps": True}, {"stalls": 4, "starts": 3}]
+)
+@pytest.mark.parametrize("period", [1, 4, 5])
+def test_an_alignment_that_only_looks_like_a_clock_is_no_clock(change, period):
+    attention, *_ = make_across(40, (1, 1), 3, (8, 5), False)
+    rows = torch.stack([clock(60, 1), clock(60, period, **change)], dim=-1)
+    rows = torch.stack([rows, rows])
+    sizes = [int(rows[..., j].max()) + 1 for j in range(2)]
+    states, masks = [torch.randn(2, n, 8) for n in sizes], [torch.rand(2, n) > 0.2 for n in sizes]
+    present = torch.ones(2, 60, 2, dtype=torch.bool)
+    found = ask(attention, states, masks, rows, present)
+    with explicit():
+        formula = ask(attention, states, masks, rows, present)
+    for ours, theirs in zip(found, formula, strict=True):
+        torch.testing.assert_close(ours, theirs, **CLOSE)
+
+
+@torch.no_grad()
+def test_scores_far_below_zero_still_make_weights():
+    torch.manual_seed(1)
+    query, key_value = torch.randn(1, 5, 8), torch.randn(1, 9, 16)
+    bias = torch.full((2, 5), -300.0)
+    with explicit():
+        formula = attend(query, key_value, torch.ones(1, 9, dtype=torch.bool), bias, (3, 2))
+    found = attend(query, key_value, torch.ones(1, 9, dtype=torch.bool), bias, (3, 2))
+    torch.testing.assert_close(found, formula, **CLOSE)
+
+
 @pytest.mark.parametrize("odd", [False, True])
 def test_gradients_of_cross_attention_are_those_of_the_formula(odd):
     results = []

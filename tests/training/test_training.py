@@ -78,6 +78,21 @@ def test_a_loss_that_is_not_finite_stops_training_with_the_remedy(prepared, tmp_
         fit(train, validate, prepared[2].spec, SETTINGS, 1, tmp_path)
 
 
+def test_a_network_that_became_nan_stops_training_and_is_not_kept(prepared, tmp_path, monkeypatch):
+    train, validate = parts_of(prepared)
+    step = fit_file.TrainingModule.on_train_batch_end
+
+    def poisoned(self, *args):
+        step(self, *args)
+        if self.current_epoch == 1:
+            self.average.heads.output.bias.data.fill_(float("nan"))
+
+    monkeypatch.setattr(fit_file.TrainingModule, "on_train_batch_end", poisoned)
+    network, history = fit(train, validate, prepared[2].spec, SETTINGS, 1, tmp_path)
+    assert len(history) == 2, "a validation loss of NaN must end the training"
+    assert all(p.isfinite().all() for p in network.parameters())
+
+
 def test_warm_restarts_train_too(prepared, tmp_path):
     train, validate = parts_of(prepared)
     settings = SETTINGS.model_copy(update={"schedule": Schedule.WARM_RESTARTS, "epochs": 1})
@@ -227,12 +242,23 @@ def test_loss_parts_equal_their_definitions():
     assert parts.direction.item() == pytest.approx(np.log(1 + np.exp(-0.4)), rel=1e-5)
 
 
-def test_unknown_labels_and_uncounted_origins_do_not_count():
-    values = torch.tensor([[[1.0], [torch.nan], [100.0]]])
+def test_unknown_labels_and_uncounted_origins_do_not_count_but_nan_forecasts_do():
+    label = torch.tensor([[[1.0], [torch.nan], [100.0]]])
     counted = torch.tensor([[True, True, False]])
-    from polyscale.training.loss import _mean
+    labels = Labels(label, label, label, label, counted)
+    output = torch.tensor([[[1.0], [2.0], [3.0]]])
+    parts = loss_parts(network_output(output), labels, torch.tensor(LEVELS), torch.zeros(1))
+    assert parts.qlike.tolist() == [0.0]
+    assert parts.pinball.isfinite().all()
+    assert parts.direction.isfinite().all()
+    output[0, 0] = torch.nan
+    parts = loss_parts(network_output(output), labels, torch.tensor(LEVELS), torch.zeros(1))
+    assert all(part.isnan().all() for part in parts)
 
-    assert _mean(values, counted).tolist() == [1.0]
+
+def network_output(forecast_bnh):
+    quantiles = forecast_bnh[..., None].expand(-1, -1, -1, len(LEVELS))
+    return NetworkOutput(forecast_bnh, quantiles, forecast_bnh, torch.ones(1, 3, 1), torch.ones(1, 3, 1, 1))
 
 
 def test_qlike_grows_like_a_line_beyond_three():

@@ -41,6 +41,10 @@ class MultiResolutionAttention(nn.Module):
         self.recency = nn.ParameterList(nn.Parameter(torch.zeros(heads, span)) for span in self.key_spans)
         self.affinity = nn.Parameter(torch.zeros(heads, num_scales, num_scales))
         self.norm = nn.LayerNorm(d_model)
+        self.affinity.requires_grad_(num_scales > 1)  # of one scale it shifts every score alike
+        if num_scales * max(self.key_spans) == 1:  # a softmax over one state is 1 whatever is asked
+            self.query.requires_grad_(False)
+            self.recency.requires_grad_(False)
 
     def project(
         self, scale: int, states_btd: Float[Tensor, "B T D"]
@@ -147,6 +151,7 @@ class CrossScaleFusion(nn.Module):
             nn.Sequential(Linear(d_model, d_model // 4), nn.GELU(), Linear(d_model // 4, 1))
             for _ in range(num_scales)
         )
+        self.requires_grad_(num_scales > 1)
 
     def forward(
         self, states_bnsd: Float[Tensor, "B N S D"], present_bns: Bool[Tensor, "B N S"]

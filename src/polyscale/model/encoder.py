@@ -60,7 +60,7 @@ class ScaleEncoder(nn.Module):
         h_btd = self.dropout(self.stem(x_btf, mask_bt, state.stem if state else None))
         for i, (layer, asking) in enumerate(zip(self.layers, self._asking(num_rows, skip), strict=True)):
             inputs = h_btd, mask_bt[:, num_rows - h_btd.shape[1] :], asking
-            if self.checkpointing and self.training:
+            if self.checkpointing and self.training and state is None:
                 h_btd = checkpoint(layer, *inputs, use_reentrant=False)
             else:
                 h_btd = layer(*inputs, state.layers[i] if state else None)
@@ -101,7 +101,7 @@ class ConvolutionStem(nn.Module):
         self, x_btf: Float[Tensor, "B T F"], mask_bt: Bool[Tensor, "B T"], carried: RowBuffer | None = None
     ) -> Float[Tensor, "B T D"]:
         """Embed."""
-        x_btf = x_btf * mask_bt[..., None]
+        x_btf = x_btf.masked_fill(~mask_bt[..., None], 0)  # a missing row may hold NaN
         embedded = self.embed(x_btf)
         if carried is None:
             x_btf, mask_bt = F.pad(x_btf, (0, 0, self.kernel - 1, 0)), F.pad(mask_bt, (self.kernel - 1, 0))

@@ -24,6 +24,9 @@ from polyscale.model.reach import plan_reach
 from polyscale.model.settings import NetworkSpec
 from polyscale.model.state import NetworkState, ScaleState, check_same_shape
 
+NONE = -(1 << 40)
+"""In an alignment: no row. -1 is none as well, where nothing was carried."""
+
 
 class NetworkInput(NamedTuple):
     """Rows of every scale, and the origins at which to forecast."""
@@ -91,15 +94,14 @@ class MultiScaleAttention(nn.Module):
     def forward(self, inputs: NetworkInput, state: NetworkState | None = None) -> NetworkOutput:
         """Forecast at every origin.
 
-        A scale takes part at an origin if its known row is there and warm. An origin without any scale gets
-        the base forecast of a zero state; the caller masks it.
+        A scale takes part at an origin if its known row is there and warm. At an origin without any scale the
+        heads see a zero state: finite, and of no worth; the caller masks it.
 
         Parameters
         ----------
         state
             What was carried from earlier rows (`empty_state` before the first); it moves on in place. Then a
-            scale may have no new row, and ``aligned`` may point back to carried ones: -1 is the newest of
-            them.
+            scale may have no new row, and -1 in ``aligned`` is the newest carried one; `NONE` is none.
 
         Raises
         ------
@@ -109,6 +111,8 @@ class MultiScaleAttention(nn.Module):
         check_inputs(self.spec, inputs)
         if state is not None:
             self._check_state(state, inputs)
+        if not torch.compiler.is_compiling():  # which export is, too: values are not known then
+            check_alignment(self.spec, inputs, carried=state is not None)
         rows_read, aligned = self._encode(inputs, state)
         masks = [scale.mask for scale in rows_read]
         present = self._drop_scales(_present(masks, aligned))
@@ -198,6 +202,8 @@ def check_inputs(spec: NetworkSpec, inputs: NetworkInput) -> None:
     for what, count in counts.items():
         if count != num_scales:
             raise ConfigError(f"the network reads {num_scales} scales {spec.scales}, got {count} {what}")
+    if inputs.aligned.ndim != 3:
+        raise ConfigError(f"the alignment must be [batch, origins, scales], got {list(inputs.aligned.shape)}")
     batch, num_origins = inputs.aligned.shape[:2]
     if inputs.symbols < 1 or batch % inputs.symbols:
         raise ConfigError(f"a batch must be whole groups of {inputs.symbols} >= 1 symbols, got {batch}")
@@ -211,10 +217,38 @@ def check_inputs(spec: NetworkSpec, inputs: NetworkInput) -> None:
                 f"rows and mask of scale {name} must be of a batch of {batch} and of one length, got "
                 f"{list(x.shape[:2])} and {list(mask.shape)}"
             )
+        if mask.dtype is not torch.bool:
+            raise ConfigError(f"the mask of scale {name} must be boolean, got {mask.dtype}")
     widths = {"origin": (inputs.origin, spec.num_origin_inputs), "base": (inputs.base, len(spec.horizons))}
     for what, (given, width) in widths.items():
         if given.shape != (batch, num_origins, width):
             raise ConfigError(f"{what} must be [{batch}, {num_origins}, {width}], got {list(given.shape)}")
+
+
+def check_alignment(spec: NetworkSpec, inputs: NetworkInput, *, carried: bool) -> None:
+    """Raise ConfigError if an origin is aligned to a row that is not given, or is said to be context."""
+    if inputs.aligned.numel() == 0 or inputs.aligned.is_meta:
+        return
+    flat = inputs.aligned.flatten(0, 1)
+    wrong = (flat < -1) & (flat > NONE // 2)
+    highest, lost = flat.amax(dim=0).tolist(), wrong.any(dim=0).tolist()
+    for j, name in enumerate(spec.scales):
+        length = inputs.rows[j].shape[1]
+        if not carried and length == 0:
+            raise ConfigError(f"scale {name} must have at least one row (a masked one will do), got none")
+        if lost[j] or highest[j] >= length:
+            raise ConfigError(
+                f"origins must be aligned to rows -1..{length - 1} of scale {name} (-1 is "
+                f"{'the newest carried one' if carried else 'none'}) or to NONE, got "
+                f"{int(flat[wrong[:, j], j][0]) if lost[j] else highest[j]}"
+            )
+        context = inputs.context[j] if inputs.context and not carried else 0
+        inside = (flat[:, j] >= 0) & (flat[:, j] < context)
+        if context and bool(inside.any()):
+            raise ConfigError(
+                f"no origin may be aligned to the first {context} rows of scale {name}, which are said to be "
+                f"context, got row {int(flat[inside, j][0])}"
+            )
 
 
 def _present(masks: Sequence[Tensor], aligned_bns: Tensor) -> Tensor:

@@ -26,7 +26,10 @@ class NetworkSettings(Settings):
     cross_heads: int = Field(4, ge=1, le=16, description="heads of the attention across scales, and symbols")
     key_span: int = Field(16, ge=1, le=64, description="newest states of every scale that a query reads")
     scale_dropout: float = Field(
-        0.1, ge=0, lt=1, description="share of samples that lose a scale in training"
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of origins at which training tries to leave out one scale, drawn at random",
     )
     across_symbols: bool = Field(
         False, description="each symbol's state asks those of all symbols of the run at the same close"

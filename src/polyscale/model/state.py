@@ -40,11 +40,11 @@ class RowBuffer:
         if new == 0:
             return
         if new == 1:
-            self.values[:, self.at] = values_btc[:, -1].detach()
+            self.values[:, self.at] = values_btc[:, -1].detach().to(self.values.dtype)
             self.mask[:, self.at] = mask_bt[:, -1]
         else:
             places = (self.at + torch.arange(new, device=self.values.device)) % rows
-            self.values[:, places] = values_btc[:, -new:].detach()
+            self.values[:, places] = values_btc[:, -new:].detach().to(self.values.dtype)
             self.mask[:, places] = mask_bt[:, -new:]
         self.at = (self.at + new) % rows
 
@@ -104,9 +104,11 @@ class NetworkState:
         return self._map(lambda buffer: RowBuffer(buffer.values.clone(), buffer.mask.clone(), buffer.at))
 
     def to(self, device: torch.device | str) -> NetworkState:
-        """The state on another device."""
+        """A copy on a device."""
         return self._map(
-            lambda buffer: RowBuffer(buffer.values.to(device), buffer.mask.to(device), buffer.at)
+            lambda buffer: RowBuffer(
+                buffer.values.to(device, copy=True), buffer.mask.to(device, copy=True), buffer.at
+            )
         )
 
     def select(self, symbols: Sequence[int]) -> NetworkState:
@@ -157,7 +159,10 @@ class NetworkState:
                 "it is of another config"
             )
         taken = iter(
-            [RowBuffer(tensors[f"{i}.values"], tensors[f"{i}.mask"]) for i in range(len(self.buffers))]
+            [
+                RowBuffer(tensors[f"{i}.values"].clone(), tensors[f"{i}.mask"].clone())
+                for i in range(len(self.buffers))
+            ]
         )
         state = self._map(lambda _: next(taken))
         check_same_shape(self, state)
@@ -170,10 +175,18 @@ def check_same_shape(expected: NetworkState, state: NetworkState) -> None:
         raise ConfigError(
             f"a state must have {len(expected.scales)} scales, got {len(state.scales)}: another config"
         )
-    pairs = zip(expected.buffers, state.buffers, strict=False)
-    shapes = [(tuple(a.values.shape[1:]), tuple(b.values.shape[1:])) for a, b in pairs]
-    for wanted, found in shapes:
-        if wanted != found or len(expected.buffers) != len(state.buffers):
+    if len(expected.buffers) != len(state.buffers):
+        raise ConfigError(
+            f"a state must have {len(expected.buffers)} buffers, got {len(state.buffers)}: another config"
+        )
+    for wanted, found in zip(expected.buffers, state.buffers, strict=True):
+        shapes = tuple(wanted.values.shape[1:]), tuple(found.values.shape[1:])
+        if shapes[0] != shapes[1]:
             raise ConfigError(
-                f"a state's buffer must have (rows, width) {wanted}, got {found}; it is of another config"
+                f"a state's buffer must have (rows, width) {shapes[0]}, got {shapes[1]}: another config"
+            )
+        if found.mask.shape != (state.batch, shapes[1][0]) or found.values.shape[0] != state.batch:
+            raise ConfigError(
+                f"a state's values and masks must be of {state.batch} symbols and of the same rows, got "
+                f"{list(found.values.shape)} and {list(found.mask.shape)}"
             )

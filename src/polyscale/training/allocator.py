@@ -7,6 +7,7 @@ page by page, zeroed: up to half of the time of a step on large stretches.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,8 +20,8 @@ _AS_USUAL = {_MMAP_MAX: 65_536, _TRIM_THRESHOLD: 2**26, _TOP_PAD: 2**17, _MMAP_T
 @contextmanager
 def kept_memory() -> Iterator[bool]:
     """Keep freed memory inside, give back what is free afterwards; nothing where the C library is another."""
-    library = ctypes.CDLL(None)
-    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if library is None or not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
         yield False
         return
     try:

@@ -51,9 +51,11 @@ def loss_parts(
     quantiles = output.quantiles * volatility.exp()[..., None]
     error = labels.scaled_return[..., None] - quantiles
     return LossParts(
-        qlike=_mean(robust_qlike(labels.log_variance - output.log_variance), labels.counted),
-        pinball=_mean(torch.maximum(levels * error, (levels - 1) * error).mean(-1), labels.counted),
-        direction=_mean(_cross_entropy(output.up_logit, labels.up), labels.counted),
+        qlike=_mean(robust_qlike(labels.log_variance - output.log_variance), labels.log_variance, labels),
+        pinball=_mean(
+            torch.maximum(levels * error, (levels - 1) * error).mean(-1), labels.scaled_return, labels
+        ),
+        direction=_mean(_cross_entropy(output.up_logit, labels.up), labels.up, labels),
     )
 
 
@@ -80,8 +82,8 @@ def _cross_entropy(logit: Tensor, up: Tensor) -> Tensor:
     )
 
 
-def _mean(values_bnh: Tensor, counted_bn: Tensor) -> Tensor:
-    """Mean over counted origins whose label is known; 0 where there is none."""
-    known = counted_bn[..., None] & values_bnh.isfinite()
+def _mean(values_bnh: Tensor, label_bnh: Tensor, labels: Labels) -> Tensor:
+    """Mean over counted origins whose label is known, 0 where there is none; a forecast of NaN stays NaN."""
+    known = labels.counted[..., None] & label_bnh.isfinite()
     total = torch.where(known, values_bnh, 0.0).sum(dim=(0, 1))
     return total / known.sum(dim=(0, 1)).clamp(min=1)

@@ -17,7 +17,7 @@ class Schedule(StrEnum):
 
 
 class Precision(StrEnum):
-    """Of the matrix products; attention, norms, losses and weights stay float32."""
+    """Of the matrix products and what they give; attention, norms, losses and weights compute in float32."""
 
     FLOAT32 = "float32"
     BF16 = "bf16"

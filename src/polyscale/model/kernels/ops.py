@@ -7,6 +7,7 @@ head) are shared among as many threads as torch is given.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def attend_newest(
 
     def run(first: int, last: int) -> None:
         hierarchy.newest(
-            _array(query), values.numpy(), _flags(mask), at, _array(bias), slots, first, last, context
+            _array(query), _array(values), _flags(mask), at, _array(bias), slots, first, last, context
         )
 
     _share(run, len(context))
@@ -77,7 +78,7 @@ def attend_across(
     bias: Tensor,
     spans: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    """`polyscale.model.cross_scale.attend`, compiled."""
+    """`polyscale.model.cross_scale.explicit_across`, compiled."""
     lengths = [x.shape[1] for x in queries]
     rows_of_all = (torch.cat(list(parts), dim=1) for parts in (queries, keys_values, masks))
     return _Across.apply(*rows_of_all, lengths, rows, present, bias, spans)
@@ -147,8 +148,8 @@ class _Across(torch.autograd.Function):
         offsets = np.empty((batch, num_scales, num_keys, num_origins), np.float32)
         across.key_offsets(_flags(masks), starts, known, _flags(present), np.array(spans), offsets)
         context = np.empty((batch, num_origins, num_scales, queries.shape[2]), np.float32)
-        block = min(_BLOCK, -(-num_origins // 16) * 16)
-        blocks = -(-num_origins // block)
+        block = min(_BLOCK, -(-max(num_origins, 1) // 16) * 16)
+        blocks = max(-(-num_origins // block), 1)
         weights = np.empty((batch, heads, blocks, num_scales, num_scales, num_keys, block), np.float32)
         weights[:, :, -1, ..., num_origins - (blocks - 1) * block :] = 0
         asked = _array(queries), _array(keys_values), starts, offsets, known, _array(bias), heads
@@ -194,10 +195,14 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
+
+
 def _share(run: Callable[[int, int], None], jobs: int) -> None:
     """Run jobs 0..jobs, in equal parts on torch's number of threads."""
     threads = min(torch.get_num_threads(), jobs)
-    if threads == 1:
+    if threads <= 1:
         run(0, jobs)
         return
     edges = [jobs * part // threads for part in range(threads + 1)]
