@@ -89,7 +89,7 @@ def main() -> None:
 
 def our_step() -> tuple[Step, MultiScaleAttention]:
     network = MultiScaleAttention(SPEC).train()
-    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3)
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3, fused=True)
     inputs = random_stretch(SPEC, NUM_ORIGINS)
     labels = random_labels(1, NUM_ORIGINS)
 
@@ -103,7 +103,7 @@ def our_step() -> tuple[Step, MultiScaleAttention]:
 
 def plain_step(network: ChapterNetwork, batch: int) -> Step:
     """A step on so many windows, in pieces that fit into memory."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
     piece = min(batch, PIECE)
     pieces = [
         (

@@ -164,7 +164,10 @@ class CrossScaleFusion(nn.Module):
 
 def take(x_btd: Float[Tensor, "B T D"], rows_bn: Int[Tensor, "B N"]) -> Float[Tensor, "B N D"]:
     """Rows of each sample; rows below 0 give row 0."""
-    return torch.gather(x_btd, 1, rows_bn.clamp(min=0)[..., None].expand(-1, -1, x_btd.shape[-1]))
+    batch, num_rows, width = x_btd.shape
+    begin = torch.arange(batch, device=x_btd.device)[:, None] * num_rows
+    taken = x_btd.flatten(0, 1).index_select(0, (rows_bn.clamp(min=0) + begin).flatten())
+    return taken.view(batch, rows_bn.shape[1], width)
 
 
 @torch.no_grad()

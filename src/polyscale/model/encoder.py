@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from polyscale.model.dropout import Dropout
 from polyscale.model.hierarchy import HierarchicalAggregation
 from polyscale.model.linear import Linear
 from polyscale.model.reach import Levels, Reach, reach_of
@@ -32,7 +33,7 @@ class ScaleEncoder(nn.Module):
         self.reach = reach
         self.checkpointing = False
         self.stem = ConvolutionStem(num_features, d_model, reach.kernel)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(d_model, settings.heads, ratio, settings.dropout, levels) for levels in reach.layers
         )
@@ -123,7 +124,7 @@ class EncoderLayer(nn.Module):
         self.attention = HierarchicalAggregation(d_model, heads, levels)
         self.feedforward_norm = nn.LayerNorm(d_model)
         self.feedforward = nn.Sequential(Linear(d_model, hidden), nn.GELU(), Linear(hidden, d_model))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 from polyscale.market.errors import TrainingError
 from polyscale.model.network import MultiScaleAttention, NetworkInput
 from polyscale.training.loss import Labels, LossParts, loss_parts, total_loss
-from polyscale.training.settings import Schedule, TrainingSettings
+from polyscale.training.settings import Precision, Schedule, TrainingSettings
 
 
 class TrainingModule(pl.LightningModule):
@@ -84,7 +84,8 @@ class TrainingModule(pl.LightningModule):
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.settings.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
+        fused = self.settings.precision is Precision.FLOAT32  # else Lightning cannot clip gradients
+        optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=fused)
         scheduler: torch.optim.lr_scheduler.LRScheduler
         if self.settings.schedule is Schedule.ONE_CYCLE:
             total = self.settings.epochs * self.steps_per_epoch

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from polyscale.model.kernels import across, hierarchy
+from polyscale.model.kernels import across, dropping, hierarchy
 
 _BLOCK = 256  # origins at a time: what attention across scales touches stays in the second cache
 _EXPLICIT: ContextVar[bool] = ContextVar("explicit", default=False)
@@ -82,6 +82,16 @@ def attend_across(
     lengths = [x.shape[1] for x in queries]
     rows_of_all = (torch.cat(list(parts), dim=1) for parts in (queries, keys_values, masks))
     return _Across.apply(*rows_of_all, lengths, rows, present, bias, spans)
+
+
+@torch.compiler.disable
+def drop(numbers: Tensor, share: float, seed: int) -> Tensor:
+    """`polyscale.model.dropout.Dropout` of float32 numbers, for one seed."""
+    source, out = _array(numbers), np.empty(numbers.shape, np.float32)
+    threshold = np.uint32(min(round(share * 2**32), 2**32 - 1))
+    scale = np.float32(1 / (1 - share))
+    dropping.drop(source.reshape(-1), np.uint32(seed), threshold, scale, out.reshape(-1))
+    return torch.from_numpy(out)
 
 
 class _Hierarchy(torch.autograd.Function):
