@@ -33,6 +33,7 @@ THREADS, ROUNDS = 1, 3
 NUM_ORIGINS = 8_192
 BATCHES, CHAPTER_BATCH, PIECE = (1, 4, 16, 64), 64, 16
 WITHOUT, WITHOUT_BATCH = "without dropout", 4
+BF16 = "ours in bfloat16"
 Step = Callable[[], Any]
 
 
@@ -43,20 +44,24 @@ def main() -> None:
     chapter, without = ChapterNetwork(SPEC), ChapterNetwork(SPEC, dropout=0.0)
     plain: dict[Any, Step] = {batch: plain_step(chapter, batch) for batch in BATCHES}
     plain[WITHOUT] = plain_step(without, WITHOUT_BATCH)
+    plain[BF16] = our_step(bf16=True)[0]
     with kept_memory():
         spent_ours, spent_plain = timed_in_turn(ours, plain)
     speed = NUM_ORIGINS / statistics.median(spent_ours)
     plain_speed = {
-        batch: (WITHOUT_BATCH if batch == WITHOUT else batch) / statistics.median(spent)
+        batch: {WITHOUT: WITHOUT_BATCH, BF16: 0}.get(batch, batch) / statistics.median(spent)
         for batch, spent in spent_plain.items()
     }
     without_dropout = plain_speed.pop(WITHOUT)
+    plain_speed.pop(BF16)
+    speed_bf16 = NUM_ORIGINS / statistics.median(spent_plain[BF16])
     peers = peer_speeds()
     best = max(plain_speed.values())
     sizes = {"polyscale": count(network), "the chapter's network": count(chapter)}
     print(", ".join(f"{name}: {size:,} parameters" for name, size in sizes.items()))
     print(f"{'training, ' + str(THREADS) + ' thread':<46}{'origins/s':>12}{'ours is':>10}")
     print(f"{f'polyscale, a stretch of {NUM_ORIGINS:,}':<46}{speed:>12,.0f}")
+    print(f"{'the same, training.precision: bf16':<46}{speed_bf16:>12,.0f}")
     for batch, figure in plain_speed.items():
         name = f"the chapter's network, {batch} windows"
         print(f"{name:<46}{figure:>12.2f}{speed / figure:>9,.0f}x")
@@ -75,6 +80,7 @@ def main() -> None:
                 "ratio_chapter_batch": round(speed / plain_speed[CHAPTER_BATCH], 1),
                 "ratio_without_dropout": round(speed / without_dropout, 1),
                 "origins_per_second": round(speed, 1),
+                "origins_per_second_bf16": round(speed_bf16, 1),
                 **{f"ratio_{name}": None for name in ("patchtst", "lstm")},
                 **against,
                 "plain_by_batch": {str(batch): round(figure, 3) for batch, figure in plain_speed.items()},
@@ -87,7 +93,7 @@ def main() -> None:
     )
 
 
-def our_step() -> tuple[Step, MultiScaleAttention]:
+def our_step(bf16: bool = False) -> tuple[Step, MultiScaleAttention]:
     network = MultiScaleAttention(SPEC).train()
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3, fused=True)
     inputs = random_stretch(SPEC, NUM_ORIGINS)
@@ -95,7 +101,9 @@ def our_step() -> tuple[Step, MultiScaleAttention]:
 
     def step() -> None:
         optimizer.zero_grad()
-        loss(network(inputs), labels).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            output = network(inputs)
+        loss(output, labels).backward()
         optimizer.step()
 
     return step, network
