@@ -159,7 +159,7 @@ def clock(num_origins, period, *, stalls=0, starts=0, jumps=False):
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "change", [{"stalls": 9}, {"starts": 9}, {"jumps": True}, {"stalls": 4, "starts": 3}]
+    "change", [{"stalls": 9}, {"starts": 1}, {"starts": 9}, {"jumps": True}, {"stalls": 4, "starts": 3}]
 )
 @pytest.mark.parametrize("period", [1, 4, 5])
 def test_an_alignment_that_only_looks_like_a_clock_is_no_clock(change, period):
