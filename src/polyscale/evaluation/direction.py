@@ -41,6 +41,7 @@ class DirectionScore:
     hit_rate: Interval  # a probability of exactly one half is half a hit
     hit_rate_adjusted: Interval  # at the level adjusted for many horizons
     share_up: float  # what always saying up would have hit
+    misses_less_constant: Difference  # share of misses less that of the better constant; negative: better
     brier: Interval
     brier_less_coin: Difference  # Brier score less 0.25; negative: better than a coin
     calibration_error: float  # mean gap of the reliability bins, weighted by count
@@ -84,6 +85,7 @@ def score_direction(
     bins = reliability(prob, up)
     adjusted = sampling.bootstrap.at(sampling.adjusted_level)
     gaps = sum(b.count * abs(b.mean_probability - b.observed_frequency) for b in bins)
+    constant = up if up.mean() >= 0.5 else 1.0 - up
     return DirectionScore(
         num_origins=up.size,
         num_zero=int((~moved).sum()),
@@ -91,6 +93,7 @@ def score_direction(
         hit_rate=mean_interval(hit, sampling.bootstrap),
         hit_rate_adjusted=mean_interval(hit, adjusted),
         share_up=float(up.mean()),
+        misses_less_constant=difference(1.0 - hit, 1.0 - constant, sampling),
         brier=mean_interval(loss, sampling.bootstrap),
         brier_less_coin=difference(loss, np.full_like(loss, 0.25), sampling),
         calibration_error=gaps / up.size,
