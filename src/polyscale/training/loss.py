@@ -38,7 +38,11 @@ class LossParts(NamedTuple):
 
 
 def loss_parts(
-    output: NetworkOutput, labels: Labels, levels: Float[Tensor, " Q"], log_bars: Float[Tensor, " H"]
+    output: NetworkOutput,
+    labels: Labels,
+    levels: Float[Tensor, " Q"],
+    log_bars: Float[Tensor, " H"],
+    counts: LossParts | None = None,
 ) -> LossParts:
     """Score a batch.
 
@@ -46,17 +50,29 @@ def loss_parts(
     ----------
     log_bars
         Log of the base bars in each horizon.
+    counts
+        What sums over origins are divided by; absent for the number of known labels.
     """
+    if counts is None:
+        counts = LossParts(*(count.clamp(min=1) for count in known_counts(labels)))
     volatility = 0.5 * (output.log_variance.detach() + log_bars) - labels.log_scale
     quantiles = output.quantiles * volatility.exp()[..., None]
     error = labels.scaled_return[..., None] - quantiles
     return LossParts(
-        qlike=_mean(robust_qlike(labels.log_variance - output.log_variance), labels.log_variance, labels),
-        pinball=_mean(
+        qlike=_sum(robust_qlike(labels.log_variance - output.log_variance), labels.log_variance, labels)
+        / counts.qlike,
+        pinball=_sum(
             torch.maximum(levels * error, (levels - 1) * error).mean(-1), labels.scaled_return, labels
-        ),
-        direction=_mean(_cross_entropy(output.up_logit, labels.up), labels.up, labels),
+        )
+        / counts.pinball,
+        direction=_sum(_cross_entropy(output.up_logit, labels.up), labels.up, labels) / counts.direction,
     )
+
+
+def known_counts(labels: Labels) -> LossParts:
+    """How many labels are known at counted origins, per part and horizon."""
+    each = (labels.log_variance, labels.scaled_return, labels.up)
+    return LossParts(*(_known(label, labels).sum(dim=(0, 1)) for label in each))
 
 
 def robust_qlike(surprise: Tensor) -> Tensor:
@@ -82,8 +98,10 @@ def _cross_entropy(logit: Tensor, up: Tensor) -> Tensor:
     )
 
 
-def _mean(values_bnh: Tensor, label_bnh: Tensor, labels: Labels) -> Tensor:
-    """Mean over counted origins whose label is known, 0 where there is none; a forecast of NaN stays NaN."""
-    known = labels.counted[..., None] & label_bnh.isfinite()
-    total = torch.where(known, values_bnh, 0.0).sum(dim=(0, 1))
-    return total / known.sum(dim=(0, 1)).clamp(min=1)
+def _sum(values_bnh: Tensor, label_bnh: Tensor, labels: Labels) -> Tensor:
+    """Sum over counted origins whose label is known; a forecast of NaN stays NaN."""
+    return torch.where(_known(label_bnh, labels), values_bnh, 0.0).sum(dim=(0, 1))
+
+
+def _known(label_bnh: Tensor, labels: Labels) -> Tensor:
+    return labels.counted[..., None] & label_bnh.isfinite()
