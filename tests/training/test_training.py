@@ -61,6 +61,17 @@ def test_training_stops_when_validation_no_longer_improves(prepared, tmp_path):
     assert len(losses) == int(np.argmin(losses)) + 1 + 2 < 40
 
 
+def test_a_training_that_has_stopped_goes_no_further_when_resumed(prepared, tmp_path):
+    """A kill may come between the last checkpoint and the model."""
+    train, validate = parts_of(prepared)
+    settings = SETTINGS.model_copy(update={"epochs": 40, "patience": 1, "learning_rate": 0.05})
+    network, history = fit(train, validate, prepared[2].spec, settings, 1, tmp_path)
+    assert len(history) < 40
+    resumed, again = fit(train, validate, prepared[2].spec, settings, 1, tmp_path, resume=True)
+    assert again == history
+    assert all(value.equal(weights(resumed)[name]) for name, value in weights(network).items())
+
+
 def test_too_few_origins_are_refused(prepared, tmp_path):
     panel, parts, facts = prepared
     few = parts.train & (np.cumsum(parts.train) <= 99)
