@@ -118,7 +118,7 @@ def test_a_run_that_is_killed_early_and_late_ends_in_the_same_model(tmp_path):
 
     def command(*words):
         words = (sys.executable, "-m", "polyscale", "train", *words, "--runs")
-        return subprocess.Popen(words + (str(tmp_path / "killed"),), cwd=tmp_path, stderr=subprocess.DEVNULL)
+        return subprocess.Popen((*words, str(tmp_path / "killed")), cwd=tmp_path, stderr=subprocess.DEVNULL)
 
     for words, sign in ((("--config", "small.yaml"), "*/run.json"), (("--resume", "last"), f"*/*/{LAST}")):
         with command(*words) as process:

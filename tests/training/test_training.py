@@ -244,10 +244,15 @@ def network_output(forecast_bnh):
     return NetworkOutput(forecast_bnh, quantiles, forecast_bnh, torch.ones(1, 3, 1), torch.ones(1, 3, 1, 1))
 
 
-def test_qlike_grows_like_a_line_beyond_three():
-    z = torch.tensor([-5.0, 0.0, 2.0, 3.0, 10.0])
-    expected = [np.exp(-5) + 4, 0.0, np.exp(2) - 3, np.exp(3) - 4, np.exp(3) - 4 + 7 * (np.exp(3) - 1)]
-    np.testing.assert_allclose(robust_qlike(z).numpy(), expected, rtol=1e-5, atol=1e-6)
+def test_qlike_bends_beyond_three_and_is_flat_from_six_on():
+    z = torch.tensor([-5.0, 0.0, 2.0, 3.0, 4.5, 6.0, 10.0], requires_grad=True)
+    steepest, top = np.exp(3) - 1, np.exp(3) - 4
+    expected = [np.exp(-5) + 4, 0.0, np.exp(2) - 3, top, top + 1.125 * steepest, *[top + 1.5 * steepest] * 2]
+    found = robust_qlike(z)
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    found.sum().backward()
+    slopes = [np.exp(-5) - 1, 0.0, np.exp(2) - 1, steepest, steepest / 2, 0.0, 0.0]
+    np.testing.assert_allclose(z.grad.numpy(), slopes, rtol=1e-5, atol=1e-6)
 
 
 def test_quantile_weights_sum_to_one_and_give_the_mean_of_a_symmetric_law():

@@ -30,7 +30,7 @@ from polyscale.training.allocator import kept_memory
 from polyscale.training.batches import Part, most_batches
 from polyscale.training.checkpoint import PlainCheckpointIO
 from polyscale.training.data import StretchData
-from polyscale.training.loss import Labels, LossParts, loss_parts
+from polyscale.training.loss import Labels, LossParts, loss_parts, unless_surprised
 from polyscale.training.module import TrainingModule
 from polyscale.training.progress import LAST, EpochReport, Progress
 from polyscale.training.record import Record
@@ -178,7 +178,7 @@ def _base_quantiles(train: Part, levels: tuple[float, ...], ahead: tuple[int, ..
 
 
 def _base_losses(train: Part, network: MultiScaleAttention, ahead: tuple[int, ...]) -> LossParts:
-    """What the zeroed network, which is the base, scores on the training origins."""
+    """What the zeroed network, which is the base, scores on the training origins of ordinary days."""
     log_variance, scaled, up, scale, base = (
         torch.from_numpy(
             np.concatenate([getattr(p, name)[c] for p, c in zip(train.panels, train.counted, strict=True)])
@@ -192,7 +192,10 @@ def _base_losses(train: Part, network: MultiScaleAttention, ahead: tuple[int, ..
         log_variance[None], scaled[None], up[None], scale[None], torch.ones(1, len(base), dtype=torch.bool)
     )
     parts = loss_parts(
-        output, labels, torch.tensor(network.spec.levels), torch.log(torch.tensor(ahead).float())
+        output,
+        unless_surprised(labels, output.log_variance),
+        torch.tensor(network.spec.levels),
+        torch.log(torch.tensor(ahead).float()),
     )
     return LossParts(*(part.clamp(min=1e-6) for part in parts))
 
