@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from polyscale.model.network import MultiScaleAttention
 from polyscale.pipeline.run import load_run
-from polyscale.training.batches import dealt, epoch_batches, load, ordered_batches, shared
+from polyscale.training.batches import Part, dealt, epoch_batches, load, ordered_batches, shared
 from polyscale.training.fit import fit
 from polyscale.training.loss import loss_parts
 from polyscale.training.progress import LAST, EpochReport
@@ -75,6 +75,18 @@ def test_shares_of_a_batch_are_the_batch(prepared):
     ]
 
 
+def test_groups_are_shared_whole(prepared):
+    train, _ = parts_of(prepared)
+    group = Part(train.panels * 3, train.counted * 3, train.settings, grouped=True)
+    (batch,) = epoch_batches(group, 1_024, 100, seed=1, epoch=0)
+    shares = [shared(group, [batch], rank, 2)[0] for rank in (0, 1)]
+    assert sorted(shares[0] + shares[1]) == sorted(batch)
+    for share in shares:
+        assert [i for i, _ in share] == [0, 1, 2] * (len(share) // 3)
+        assert all(len({first for _, first in share[at : at + 3]}) == 1 for at in range(0, len(share), 3))
+    assert shared(group, [batch[:3]], 1, 2) == [[(i, len(train.panels[0].index)) for i in range(3)]]
+
+
 def test_padding_counts_nothing_and_moves_nothing(prepared):
     train, _ = parts_of(prepared)
     ((inputs, labels),) = load(train, [[(0, len(train.panels[0].index))]], 128)
@@ -100,6 +112,17 @@ def test_two_processes_train_the_network_that_one_trains(prepared, tmp_path):
         assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-5)
     for name, value in weights(network).items():
         torch.testing.assert_close(first[name], value, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_share_that_is_poisoned_is_skipped_by_both(prepared, tmp_path):
+    """Only the second process meets it, at the third step."""
+    (tmp_path / "parts").write_bytes(pickle.dumps(without_draws(prepared, epochs=2)))
+    torchrun("-m", "tests.training.train_ranks", tmp_path, "0", "2")
+    (history, first), (others, second) = (outcome(tmp_path, rank) for rank in (0, 1))
+    assert history == others
+    assert [report.skipped for report in history] == [1, 0]
+    assert all(first[name].equal(second[name]) and first[name].isfinite().all() for name in first)
 
 
 @pytest.mark.slow
