@@ -77,7 +77,9 @@ class Watch:
 
     def epoch(self, report: EpochReport) -> None:
         """An epoch has ended; losses are in units of the base forecast's."""
-        note = f"loss {report.train_loss:.3f}, validation {report.val_loss:.3f}"
+        note = f"loss {number(report.train_loss)}, validation {number(report.val_loss)}"
+        if report.skipped:
+            note += f", {report.skipped} steps skipped: not finite"
         if self._bar is None:
             self.stage(f"epoch {report.epoch} of {report.epochs}: {note}")
         elif self._task is not None:

@@ -25,6 +25,7 @@ from polyscale.cli import (
     fetch_command,
     replay_command,
     run_commands,
+    search_command,
     stream_command,
     upkeep_commands,
 )
@@ -63,6 +64,7 @@ replay_command.register(app)
 features_command.register(app)
 audit_command.register(app)
 explain_command.register(app)
+search_command.register(app)
 export_command.register(app)
 upkeep_commands.register(app)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +21,9 @@ from polyscale.cli.options import (
 from polyscale.market.errors import ConfigError, PolyscaleError
 
 if TYPE_CHECKING:
-    from polyscale.cli.console import Watch
     from polyscale.config.run_config import RunConfig
     from polyscale.pipeline.job import Job
+    from polyscale.pipeline.run import Observer
     from polyscale.runs.folder import State
     from polyscale.store.store import Store
 
@@ -56,11 +57,14 @@ def run_all(
     as_json: JsonOption = False,
 ) -> None:
     """Train, forecast, backtest, evaluate and write the report: the main job."""
-    from polyscale.cli import console
+    from polyscale.training import ranks
 
     began = time.monotonic()
-    with console.Watch() as watch:
+    with _watching() as watch:
         job = _job(config, resume, seed, store, runs, watch)
+        if not ranks.is_first():  # it has learned its share; the first one goes on alone
+            job.train(watch)
+            return
         told, symbols = _run(job, watch)
     tell(told, symbols, time.monotonic() - began, as_json=as_json)
 
@@ -82,11 +86,14 @@ def train(
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model and keep it in a run folder."""
+    """Train a model and keep it in a run folder; under torchrun, all its processes train one model."""
     from polyscale.cli import console
+    from polyscale.training import ranks
 
-    with console.Watch() as watch:
+    with _watching() as watch:
         run = _job(config, resume, seed, store, runs, watch).train(watch)
+    if not ranks.is_first():
+        return
     if as_json:
         console.print_json({"run": str(run.folder.path)})
     else:
@@ -190,23 +197,35 @@ def reproduce_run(
 
 
 def _job(
-    config: Path | None, resume: str | None, seed: int | None, store: str, runs: Path, watch: Watch
+    config: Path | None, resume: str | None, seed: int | None, store: str, runs: Path, watch: Observer
 ) -> Job:
     """Begin a run of a config, or take up one that was cut off."""
     from polyscale.pipeline.job import begin
     from polyscale.pipeline.job import resume as take_up
-    from polyscale.runs.folder import State, find_run
+    from polyscale.runs.folder import RunFolder, State, find_run
     from polyscale.store.store import Store
+    from polyscale.training import ranks
 
     if config is not None and resume is None:
         return begin(_read(config, seed), Store(store), runs, watch)
     if resume is not None and config is None:
-        return take_up(find_run(runs, resume, (State.TRAINING, State.TRAINED)), Store(store), watch)
+        unfinished = (State.TRAINING, State.TRAINED)
+        path = ranks.from_first(lambda: find_run(runs, resume, unfinished).path)
+        return take_up(RunFolder.open(path), Store(store), watch)
     found = "neither" if config is None else "both"
     raise ConfigError(f"either --config FILE or --resume RUN must be given, got {found}")
 
 
-def _run(job: Job, watch: Watch) -> tuple[dict[str, Any], list[str]]:
+def _watching() -> AbstractContextManager[Observer]:
+    """Progress for a person; of several processes, the first one's."""
+    from polyscale.cli import console
+    from polyscale.pipeline.run import Silent
+    from polyscale.training import ranks
+
+    return console.Watch() if ranks.is_first() else nullcontext(Silent())
+
+
+def _run(job: Job, watch: Observer) -> tuple[dict[str, Any], list[str]]:
     """Train, judge and audit in short; the summary, and the symbols that were judged."""
     from polyscale.pipeline.audit import Depth, audit_run, keep_audit
     from polyscale.pipeline.run import evaluate

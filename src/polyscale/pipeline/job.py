@@ -1,22 +1,25 @@
 """From a config, or from a run that was cut off, to all that training needs.
 
 Whatever can be refused is refused here, before a folder is made and minutes are spent: bars, history, parts,
-funding.
+funding. Under torchrun every process has a job of its own, over the same folder; only the first one writes.
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from polyscale.config.run_config import RunConfig
 from polyscale.market.errors import RunError
 from polyscale.pipeline.judge import check_tradable
-from polyscale.pipeline.learn import Prepared, prepare
+from polyscale.pipeline.learn import Prepared, learn, prepare
 from polyscale.pipeline.load import SymbolBars, load_at_version, pin_version, same_bars
 from polyscale.pipeline.run import Observer, Run, load_run, read_run_config, start, train
 from polyscale.runs.folder import RunFolder, State
-from polyscale.store.store import Store
+from polyscale.store.store import DataVersion, Store
+from polyscale.training import ranks
+from polyscale.training.progress import LAST
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +37,16 @@ class Job:
 
         A training that was cut off in its first epoch has no checkpoint and begins again.
         """
-        if self.folder.state is not State.TRAINING:
+        checkpoints = self.folder.path / "checkpoints"
+        if ranks.from_first(lambda: self.folder.state) is not State.TRAINING:
+            if ranks.is_first():  # a kill may have left some
+                shutil.rmtree(checkpoints, ignore_errors=True)
             return load_run(self.folder.path)
-        begun = any((self.folder.path / "checkpoints").glob("last.ckpt*"))
-        return train(self.folder, self.config, self.prepared, observer, resume=self.resumed and begun)
+        begun = ranks.from_first(lambda: self.resumed and (checkpoints / LAST).is_file())
+        if ranks.is_first():
+            return train(self.folder, self.config, self.prepared, observer, resume=begun)
+        model, _ = learn(self.config, self.prepared, checkpoints, resume=begun)
+        return Run(self.folder, self.config, model)
 
 
 def begin(config: RunConfig, store: Store, runs: Path, observer: Observer) -> Job:
@@ -45,9 +54,8 @@ def begin(config: RunConfig, store: Store, runs: Path, observer: Observer) -> Jo
     observer.stage("simulating the market" if config.market.simulation else "reading bars")
     symbols, version = load_at_version(config, store)
     prepared = _prepared(config, symbols, observer)
-    folder = start(config, symbols, version, runs)
-    pin_version(folder, store, version)
-    return Job(folder, config, symbols, prepared, resumed=False)
+    path = ranks.from_first(lambda: _new_folder(config, symbols, version, store, runs))
+    return Job(RunFolder(path), config, symbols, prepared, resumed=False)
 
 
 def resume(folder: RunFolder, store: Store, observer: Observer) -> Job:
@@ -58,12 +66,20 @@ def resume(folder: RunFolder, store: Store, observer: Observer) -> Job:
     RunError
         If it did, or if its config or its bars are no longer the same.
     """
-    if folder.state is State.COMPLETE:
+    if ranks.from_first(lambda: folder.state) is State.COMPLETE:
         raise RunError(f"{folder.path}: is complete; there is nothing to resume")
     config = read_run_config(folder)
     observer.stage("reading bars")
     symbols = same_bars(folder, config, store)
     return Job(folder, config, symbols, _prepared(config, symbols, observer), resumed=True)
+
+
+def _new_folder(
+    config: RunConfig, symbols: list[SymbolBars], version: DataVersion | None, store: Store, runs: Path
+) -> Path:
+    folder = start(config, symbols, version, runs)
+    pin_version(folder, store, version)
+    return folder.path
 
 
 def _prepared(config: RunConfig, symbols: list[SymbolBars], observer: Observer) -> Prepared:

@@ -60,6 +60,33 @@ def ordered_batches(part: Part, stretch: int, per_batch: int) -> list[Where]:
     return _joined(_units(part, stretch, lambda: 0), per_batch)
 
 
+def shared(part: Part, batches: list[Where], rank: int, ranks: int) -> list[Where]:
+    """The share of every batch that falls to one of several processes: every so manieth unit.
+
+    Where a batch has too few, a process gets padding, so that all take as many steps.
+    """
+    if ranks == 1:
+        return batches
+    return [
+        [where for unit in _units_of(part, batch)[rank::ranks] for where in unit] or _padding(part)
+        for batch in batches
+    ]
+
+
+def dealt(part: Part, batches: list[Where], rank: int, ranks: int) -> list[Where]:
+    """Whole batches that fall to one of several processes; padding for one that gets none."""
+    return batches[rank::ranks] or [_padding(part)]
+
+
+def _units_of(part: Part, batch: Where) -> list[Where]:
+    return [batch[at : at + part.symbols] for at in range(0, len(batch), part.symbols)]
+
+
+def _padding(part: Part) -> Where:
+    """A unit beyond the end of its panels: nothing of it is counted."""
+    return [(i, len(part.panels[i].index)) for i in range(part.symbols)]
+
+
 def places(part: Part, origins: Sequence[int]) -> Where:
     """Where single origins of the first panel lie: alone, or in all panels of a group."""
     first, *_ = _lines(part)

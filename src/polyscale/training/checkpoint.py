@@ -1,24 +1,25 @@
-"""Lightning's checkpoints without pickle: tensors in safetensors, the rest in JSON beside them.
+"""Lightning's checkpoints without pickle: one safetensors file, its header holding the rest as JSON.
 
-A checkpoint ``last.ckpt`` is a folder with ``tensors.safetensors`` and ``state.json``; it is written under
-another name first and then put in place, so that a kill leaves the old one or the new one.
+It is written under another name first and then put in place by one rename, so that a kill at any moment
+leaves the old one or the new one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import CheckpointIO
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from polyscale.market.errors import RunError
 
-_TENSORS, _STATE = "tensors.safetensors", "state.json"
+_STATE = "state"
 
 
 class PlainCheckpointIO(CheckpointIO):
@@ -27,40 +28,40 @@ class PlainCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Write a checkpoint folder in one move."""
+        """Write a checkpoint and put it in place of the one before."""
         target = Path(path)
         tensors: dict[str, torch.Tensor] = {}
         state = _encode(checkpoint, "checkpoint", tensors)
-        fresh, old = target.with_name(target.name + ".new"), target.with_name(target.name + ".old")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        save_file(tensors, fresh / _TENSORS)
-        (fresh / _STATE).write_text(json.dumps(state))
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+        fresh = _fresh(target)
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, fresh, metadata={_STATE: json.dumps(state)})
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
+        fresh.replace(target)
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> Any:
-        """Read a checkpoint folder; the old one if a kill came between the two moves."""
-        target = Path(path)
-        if not target.exists():
-            target = target.with_name(target.name + ".old")
+        """Read a checkpoint."""
         try:
-            state = json.loads((target / _STATE).read_text())
-            found = _decode(state, load_file(target / _TENSORS))
+            with safe_open(path, framework="pt") as kept:
+                tensors = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118 (no mapping)
+                return _decode(json.loads(kept.metadata()[_STATE]), tensors)
         except (OSError, ValueError, KeyError, TypeError, StopIteration, SafetensorError) as error:
             raise RunError(
                 f"{path}: a checkpoint must be readable, got {error!r}; train again with --config"
             ) from error
-        return found
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove a checkpoint folder."""
-        shutil.rmtree(path, ignore_errors=True)
+        """Remove a checkpoint, and what a kill has left of a newer one."""
+        for leftover in (Path(path), _fresh(Path(path))):
+            if leftover.is_dir():  # of a version that wrote folders
+                shutil.rmtree(leftover)
+            leftover.unlink(missing_ok=True)
+
+
+def _fresh(target: Path) -> Path:
+    return target.with_name(target.name + ".new")
 
 
 def _encode(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:

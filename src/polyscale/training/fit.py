@@ -2,7 +2,8 @@
 
 In: training and validation parts, the network's spec, settings, a seed, a folder for checkpoints. Out: the
 network with the best averaged weights, in eval mode, and the history of the losses. A training that was
-killed goes on from its last epoch with ``resume=True`` and ends in the same weights.
+killed goes on from its last epoch with ``resume=True`` and ends in the same weights. Under torchrun every
+process calls it with the same arguments and gets the same network.
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 
 from polyscale.market.errors import HistoryError, RunError, TrainingError
 from polyscale.model.network import MultiScaleAttention, NetworkOutput
 from polyscale.model.settings import NetworkSpec
+from polyscale.training import ranks
 from polyscale.training.allocator import kept_memory
 from polyscale.training.batches import Part, most_batches
 from polyscale.training.checkpoint import PlainCheckpointIO
 from polyscale.training.data import StretchData
-from polyscale.training.loss import Labels, LossParts, loss_parts
+from polyscale.training.loss import Labels, LossParts, loss_parts, unless_surprised
 from polyscale.training.module import TrainingModule
-from polyscale.training.progress import EpochReport, Progress
+from polyscale.training.progress import LAST, EpochReport, Progress
+from polyscale.training.record import Record
 from polyscale.training.settings import Precision, TrainingSettings
 
 _MIN_ORIGINS = 500
@@ -62,22 +64,35 @@ def fit(
     """
     train, validate = (replace(part, grouped=spec.settings.across_symbols) for part in (train, validate))
     _check_origins(train)
-    history = _History(settings.epochs, progress)
+    record = Record(folder, settings, progress)
+    begin = _resume_path(folder, record) if resume else None
+    if begin is None:
+        _clear(folder)
+    ranks.wait_for_all()  # nobody writes before all have read
     with _own_threads_and_draws(settings.threads), kept_memory(), _quiet():
         torch.manual_seed(seed)
         network = MultiScaleAttention(spec)
-        module = _module(network, train, settings, seed)
-        trainer = _trainer(settings, folder, history)
-        try:
-            data = StretchData(train, validate, settings, seed)
-            trainer.fit(module, datamodule=data, ckpt_path=_resume_path(folder, resume))
-        except SystemExit as stop_request:  # how Lightning ends after Ctrl-C
-            raise TrainingError(
-                f"training must run to its end, it was interrupted after {len(history.reports)} of "
-                f"{settings.epochs} epochs; go on with `polyscale train --resume last`"
-            ) from stop_request
-    _load_best(network, folder)
-    return network.eval(), history.reports
+        if not record.ended:
+            _train(network, StretchData(train, validate, settings, seed), record, begin)
+    if record.best is None:
+        raise TrainingError(
+            f"one validation loss must be finite, got none in {len(record.reports)} epochs; look for broken "
+            "bars"
+        )
+    network.load_state_dict(record.best)
+    return network.eval(), record.reports
+
+
+def _train(network: MultiScaleAttention, data: StretchData, record: Record, begin: Path | None) -> None:
+    module = _module(network, data.train_part, data.settings, data.seed)
+    trainer = _trainer(data.settings, record)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=begin)
+    except SystemExit as stop_request:  # how Lightning ends after Ctrl-C
+        raise TrainingError(
+            f"training must run to its end, it was interrupted after {len(record.reports)} of "
+            f"{data.settings.epochs} epochs; go on with `polyscale train --resume last`"
+        ) from stop_request
 
 
 def _module(
@@ -104,34 +119,26 @@ def _has_compiler() -> bool:
     return found
 
 
-def _trainer(settings: TrainingSettings, folder: Path, history: _History) -> pl.Trainer:
-    """One process, one thread; the best and the last epoch kept without pickle."""
-    at_end: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
-    best = ModelCheckpoint(folder, filename="best", monitor="val_loss", **at_end)
-    last = ModelCheckpoint(folder, filename="last", **at_end)
-    stop = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
+def _trainer(settings: TrainingSettings, record: Record) -> pl.Trainer:
+    """One process, or as many as torchrun has started; one thread each; checkpoints without pickle."""
+    ddp = DDPStrategy(process_group_backend="gloo", find_unused_parameters=False, broadcast_buffers=False)
     return pl.Trainer(
         accelerator="cpu",
-        devices=1,
+        strategy=ddp if ranks.size() > 1 else "auto",
+        devices=ranks.size_here(),
+        num_nodes=ranks.size() // ranks.size_here(),
+        use_distributed_sampler=False,
         max_epochs=settings.epochs,
         precision="bf16-mixed" if settings.precision is Precision.BF16 else "32-true",
-        gradient_clip_val=settings.gradient_clip,
-        callbacks=[history, stop, best, last],
+        callbacks=[record],
         plugins=[PlainCheckpointIO()],
+        enable_checkpointing=False,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
     )
-
-
-def _load_best(network: MultiScaleAttention, folder: Path) -> None:
-    """Take the averaged weights of the best epoch."""
-    state = PlainCheckpointIO().load_checkpoint(folder / "best.ckpt")["state_dict"]
-    average = "average."
-    kept = {name.removeprefix(average): value for name, value in state.items() if name.startswith(average)}
-    network.load_state_dict(kept)
 
 
 def _check_origins(train: Part) -> None:
@@ -143,19 +150,22 @@ def _check_origins(train: Part) -> None:
         )
 
 
-def _resume_path(folder: Path, resume: bool) -> str | None:
-    if not resume:
-        return None
-    for name in ("best.ckpt", "last.ckpt"):
-        if not (folder / name).exists() and not (folder / f"{name}.old").exists():
-            raise RunError(f"{folder}: resuming needs {name}, found none; train again with --config")
-    for name in ("best.ckpt", "last.ckpt"):
-        held = PlainCheckpointIO().load_checkpoint(folder / name)
-        if not isinstance(held, dict) or not held.keys() >= {"state_dict", "loops", "epoch"}:
-            raise RunError(
-                f"{folder / name}: must hold a training's state; it is damaged, train again with --config"
-            )
-    return str(folder / "last.ckpt")
+def _clear(folder: Path) -> None:
+    """Leave nothing of a training before."""
+    if ranks.is_first():
+        PlainCheckpointIO().remove_checkpoint(folder / LAST)
+
+
+def _resume_path(folder: Path, record: Record) -> Path:
+    """The checkpoint, and what it says of the epochs that have ended."""
+    path = folder / LAST
+    if not path.is_file():
+        raise RunError(f"{folder}: resuming needs {LAST}, found none; train again with --config")
+    held = PlainCheckpointIO().load_checkpoint(path)
+    if not isinstance(held, dict) or not held.keys() >= {"state_dict", "loops", "epoch", "guard"}:
+        raise RunError(f"{path}: must hold a training's state; it is damaged, train again with --config")
+    record.load_state_dict(held["callbacks"][record.state_key])
+    return path
 
 
 def _base_quantiles(train: Part, levels: tuple[float, ...], ahead: tuple[int, ...]) -> np.ndarray:
@@ -168,7 +178,7 @@ def _base_quantiles(train: Part, levels: tuple[float, ...], ahead: tuple[int, ..
 
 
 def _base_losses(train: Part, network: MultiScaleAttention, ahead: tuple[int, ...]) -> LossParts:
-    """What the zeroed network, which is the base, scores on the training origins."""
+    """What the zeroed network, which is the base, scores on the training origins of ordinary days."""
     log_variance, scaled, up, scale, base = (
         torch.from_numpy(
             np.concatenate([getattr(p, name)[c] for p, c in zip(train.panels, train.counted, strict=True)])
@@ -182,36 +192,12 @@ def _base_losses(train: Part, network: MultiScaleAttention, ahead: tuple[int, ..
         log_variance[None], scaled[None], up[None], scale[None], torch.ones(1, len(base), dtype=torch.bool)
     )
     parts = loss_parts(
-        output, labels, torch.tensor(network.spec.levels), torch.log(torch.tensor(ahead).float())
+        output,
+        unless_surprised(labels, output.log_variance),
+        torch.tensor(network.spec.levels),
+        torch.log(torch.tensor(ahead).float()),
     )
     return LossParts(*(part.clamp(min=1e-6) for part in parts))
-
-
-class _History(Callback):
-    """Keeps the losses of every epoch, through a resume as well."""
-
-    def __init__(self, epochs: int, progress: Progress | None) -> None:
-        self.epochs, self.progress = epochs, progress
-        self.reports: list[EpochReport] = []
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        report = EpochReport(
-            trainer.current_epoch + 1,
-            self.epochs,
-            metrics["train_loss"],
-            metrics["val_loss"],
-            metrics["val_qlike"],
-        )
-        self.reports.append(report)
-        if self.progress is not None:
-            self.progress(report)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"reports": [vars(report) for report in self.reports]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.reports = [EpochReport(**report) for report in state_dict["reports"]]
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """What training minimises: QLIKE of volatility, pinball of quantiles, cross-entropy of direction.
 
 Shapes: B batch, N origins, H horizons, Q quantile levels. Each part is divided, per horizon, by what the base
-forecast scores in training, so that no horizon and no part drowns the others.
+forecast scores in training, so that no horizon and no part drowns the others. A crash is the label of all
+origins before it, hundreds of them at a long horizon: what no input foretold must not own the gradient, nor
+the scale of the losses.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from torch.nn import functional as F
 from polyscale.model.network import NetworkOutput
 from polyscale.training.settings import TrainingSettings
 
-_LINEAR_BEYOND = 3.0  # log units of surprise; QLIKE grows like exp, and one crash bar would own the gradient
+_STEEPEST, _FLAT = 3.0, 6.0  # log units of surprise: QLIKE's slope grows as exp to here, is 0 from there on
+_LOUDEST = 3.0  # log units that the forecast volatility may lie above sigma_t when quantiles are scored
 
 
 class Labels(NamedTuple):
@@ -38,7 +41,11 @@ class LossParts(NamedTuple):
 
 
 def loss_parts(
-    output: NetworkOutput, labels: Labels, levels: Float[Tensor, " Q"], log_bars: Float[Tensor, " H"]
+    output: NetworkOutput,
+    labels: Labels,
+    levels: Float[Tensor, " Q"],
+    log_bars: Float[Tensor, " H"],
+    counts: LossParts | None = None,
 ) -> LossParts:
     """Score a batch.
 
@@ -46,24 +53,49 @@ def loss_parts(
     ----------
     log_bars
         Log of the base bars in each horizon.
+    counts
+        What sums over origins are divided by; absent for the number of known labels.
     """
-    volatility = 0.5 * (output.log_variance.detach() + log_bars) - labels.log_scale
+    if counts is None:
+        counts = LossParts(*(count.clamp(min=1) for count in known_counts(labels)))
+    volatility = (0.5 * (output.log_variance.detach() + log_bars) - labels.log_scale).clamp(max=_LOUDEST)
     quantiles = output.quantiles * volatility.exp()[..., None]
     error = labels.scaled_return[..., None] - quantiles
     return LossParts(
-        qlike=_mean(robust_qlike(labels.log_variance - output.log_variance), labels.log_variance, labels),
-        pinball=_mean(
+        qlike=_sum(robust_qlike(labels.log_variance - output.log_variance), labels.log_variance, labels)
+        / counts.qlike,
+        pinball=_sum(
             torch.maximum(levels * error, (levels - 1) * error).mean(-1), labels.scaled_return, labels
-        ),
-        direction=_mean(_cross_entropy(output.up_logit, labels.up), labels.up, labels),
+        )
+        / counts.pinball,
+        direction=_sum(_cross_entropy(output.up_logit, labels.up), labels.up, labels) / counts.direction,
     )
 
 
+def known_counts(labels: Labels) -> LossParts:
+    """How many labels are known at counted origins, per part and horizon."""
+    each = (labels.log_variance, labels.scaled_return, labels.up)
+    return LossParts(*(_known(label, labels).sum(dim=(0, 1)) for label in each))
+
+
 def robust_qlike(surprise: Tensor) -> Tensor:
-    """exp(z) - z - 1 of z = log realised - log forecast, continued as a line beyond z = 3."""
-    bent = surprise.clamp(max=_LINEAR_BEYOND)
-    slope = torch.exp(torch.tensor(_LINEAR_BEYOND)) - 1
-    return torch.exp(bent) - bent - 1 + slope * (surprise - bent)
+    """exp(z) - z - 1 of z = log realised - log forecast, with a slope that falls from z = 3 to 0 at z = 6.
+
+    A three-part M-estimator's manner (Hampel 1974): on ordinary days one origin in a thousand lies beyond 3.
+    """
+    bent = surprise.clamp(max=_STEEPEST)
+    slope = torch.exp(torch.tensor(_STEEPEST)) - 1
+    over = (surprise - bent).clamp(max=_FLAT - _STEEPEST)
+    return torch.exp(bent) - bent - 1 + slope * (over - over.square() / (2 * (_FLAT - _STEEPEST)))
+
+
+def unless_surprised(labels: Labels, log_variance: Float[Tensor, "B N H"]) -> Labels:
+    """Labels without those that lie more than 3 log units off the forecast."""
+    surprised = (labels.log_variance - log_variance).abs() > _STEEPEST
+    return labels._replace(
+        log_variance=labels.log_variance.masked_fill(surprised, torch.nan),
+        scaled_return=labels.scaled_return.masked_fill(surprised, torch.nan),
+    )
 
 
 def total_loss(parts: LossParts, reference: LossParts, settings: TrainingSettings) -> Tensor:
@@ -82,8 +114,10 @@ def _cross_entropy(logit: Tensor, up: Tensor) -> Tensor:
     )
 
 
-def _mean(values_bnh: Tensor, label_bnh: Tensor, labels: Labels) -> Tensor:
-    """Mean over counted origins whose label is known, 0 where there is none; a forecast of NaN stays NaN."""
-    known = labels.counted[..., None] & label_bnh.isfinite()
-    total = torch.where(known, values_bnh, 0.0).sum(dim=(0, 1))
-    return total / known.sum(dim=(0, 1)).clamp(min=1)
+def _sum(values_bnh: Tensor, label_bnh: Tensor, labels: Labels) -> Tensor:
+    """Sum over counted origins whose label is known; a forecast of NaN stays NaN."""
+    return torch.where(_known(label_bnh, labels), values_bnh, 0.0).sum(dim=(0, 1))
+
+
+def _known(label_bnh: Tensor, labels: Labels) -> Tensor:
+    return labels.counted[..., None] & label_bnh.isfinite()

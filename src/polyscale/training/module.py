@@ -1,24 +1,39 @@
-"""The network as Lightning trains it: loss, optimiser, and the moving average of the weights that is kept."""
+"""The network as Lightning trains it: loss, optimiser, guard, and the moving average that is kept."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+import math
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
-from polyscale.market.errors import TrainingError
 from polyscale.model.network import MultiScaleAttention, NetworkInput
-from polyscale.training.loss import Labels, LossParts, loss_parts, total_loss
+from polyscale.training import ranks
+from polyscale.training.guard import Guard, all_finite
+from polyscale.training.loss import Labels, LossParts, known_counts, loss_parts, total_loss
+from polyscale.training.progress import EpochReport
 from polyscale.training.settings import Precision, Schedule, TrainingSettings
+
+
+class _Scored(NamedTuple):
+    """One validation batch of the average."""
+
+    loss: float
+    qlike: float
+    origins: int
 
 
 class TrainingModule(pl.LightningModule):
     """Trains ``network``; ``average`` holds the moving average that is validated and kept.
 
-    Every draw of dropout is a function of (seed, step), so that a resumed training is the same training.
+    Every draw of dropout is a function of (seed, step, rank), so that a resumed training is the same one.
+    Of several processes, each has its share of a batch: sums of losses are divided by the whole batch's
+    counts, so that the mean of the gradients is the gradient of the whole batch.
     """
 
     log_bars: Tensor
@@ -38,44 +53,107 @@ class TrainingModule(pl.LightningModule):
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self.settings, self.reference, self.seed = settings, reference, seed
         self.steps_per_epoch = steps_per_epoch
+        self.guard = Guard(settings, self.network, self.average)
+        self._loss = math.nan  # of the step under way
+        self._trained: list[tuple[float, int]] = []  # loss and origins of each step that was taken
+        self._validated: list[_Scored] = []
         self.register_buffer(
             "log_bars", torch.log(torch.tensor(bars_ahead, dtype=torch.float32)), persistent=False
         )
         self.register_buffer("levels", torch.tensor(network.spec.levels), persistent=False)
 
+    def on_train_epoch_start(self) -> None:
+        """Remember good weights."""
+        self._trained = []
+        self.guard.begin_epoch(self._optimizer())
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed the step's own draws."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step + ranks.rank() * 998_244_353)
 
     def training_step(self, batch: tuple[NetworkInput, Labels], batch_idx: int) -> Tensor:
-        """Loss of one batch."""
+        """Loss of one batch; one that is not finite makes every gradient NaN, in all processes."""
         inputs, labels = batch
         inputs = shift_levels(inputs, self.settings.level_noise)
-        parts = loss_parts(self.network(inputs), labels, self.levels, self.log_bars)
+        counts = _counts_of_all(labels)
+        parts = loss_parts(self.network(inputs), labels, self.levels, self.log_bars, counts)
         loss = total_loss(parts, self.reference, self.settings)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the training loss must be finite, got {loss.item()} at step {self.global_step}; lower "
-                f"training.learning_rate ({self.settings.learning_rate}) or look for broken bars"
-            )
-        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=int(labels.counted.sum()))
-        return loss
+        self._loss = loss.item()
+        return loss if math.isfinite(self._loss) else loss * math.nan
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm; without gradients AdamW changes nothing, so they are dropped if it is not finite."""
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(trained, self.settings.gradient_clip)
+        if not self.guard.judge(norm):
+            optimizer.zero_grad(set_to_none=True)
+        for group in optimizer.param_groups:  # the schedule sets the rate anew after every step
+            group["lr"] = group["lr"] * self.guard.rate
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the average; it follows faster in the first steps."""
-        decay = min(self.settings.ema_decay, (1 + self.global_step) / (10 + self.global_step))
-        with torch.no_grad():
-            for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
+        """Move the average, which follows faster in the first steps; or go back to good weights."""
+        if self.guard.took_step:
+            self._trained.append((self._loss, int(batch[1].counted.sum())))
+            decay = min(self.settings.ema_decay, (1 + self.global_step) / (10 + self.global_step))
+            with torch.no_grad():
+                for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                    kept.lerp_(new, 1 - decay)
+        elif self.guard.too_many():
+            why = (
+                f"the training loss and its gradient must be finite, got {self._loss:g} and a gradient that "
+                f"is not at step {self.global_step - 1}, {self.guard.in_row} steps in a row"
+            )
+            self.guard.go_back(self._optimizer(), why)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin anew."""
+        self._validated = []
 
     def validation_step(self, batch: tuple[NetworkInput, Labels], batch_idx: int) -> None:
-        """Validation loss of the average, weighted by counted origins."""
+        """Score a batch with the average."""
         inputs, labels = batch
         self.average.eval()
         parts = loss_parts(self.average(inputs), labels, self.levels, self.log_bars)
-        count = int(labels.counted.sum())
-        self.log("val_loss", total_loss(parts, self.reference, self.settings), batch_size=count)
-        self.log("val_qlike", (parts.qlike / self.reference.qlike).mean(), batch_size=count)
+        loss = total_loss(parts, self.reference, self.settings)
+        qlike = (parts.qlike / self.reference.qlike).mean()
+        self._validated.append(_Scored(loss.item(), qlike.item(), int(labels.counted.sum())))
+
+    def end_epoch(self) -> EpochReport:
+        """What the epoch came to, over all processes; goes back to good weights if it came to nothing."""
+        train_loss = _train_loss(ranks.gathered(self._trained))
+        val_loss, val_qlike = _validation(ranks.gathered(self._validated))
+        if val_loss is None or not all_finite(self.network, self.average):
+            found = "no loss" if val_loss is None else "a weight that is not"
+            why = (
+                f"the validation loss and all weights must be finite, got {found} after epoch "
+                f"{self.current_epoch + 1}, step {self.global_step - 1}"
+            )
+            self.guard.go_back(self._optimizer(), why)
+        return EpochReport(
+            self.current_epoch + 1,
+            self.settings.epochs,
+            train_loss,
+            val_loss,
+            val_qlike,
+            self.guard.skipped_in_epoch,
+            self.guard.rollbacks_in_epoch,
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The guard's counts are part of the training."""
+        checkpoint["guard"] = self.guard.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them up."""
+        self.guard.load_state_dict(checkpoint["guard"])
+
+    def _optimizer(self) -> Optimizer:
+        return self.trainer.optimizers[0]
 
     def configure_optimizers(self) -> Any:
         """AdamW, no decay on vectors; one cycle, or the chapter's warm restarts."""
@@ -103,6 +181,12 @@ class TrainingModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+def _counts_of_all(labels: Labels) -> LossParts:
+    """Known labels of the whole batch, per process: what a sum over a share is divided by."""
+    whole = ranks.summed(torch.stack(list(known_counts(labels)))).clamp(min=1)
+    return LossParts(*(whole / ranks.size()))
+
+
 def shift_levels(inputs: NetworkInput, noise: float) -> NetworkInput:
     """Shift every input of a stretch by a constant of its own.
 
@@ -114,3 +198,26 @@ def shift_levels(inputs: NetworkInput, noise: float) -> NetworkInput:
     rows = [x + noise * torch.randn(x.shape[0], 1, x.shape[2]) for x in inputs.rows]
     origin = inputs.origin + noise * torch.randn(inputs.origin.shape[0], 1, inputs.origin.shape[2])
     return inputs._replace(rows=rows, origin=origin)
+
+
+def _train_loss(by_rank: list[list[tuple[float, int]]]) -> float | None:
+    """Mean over origins of the steps' losses; of one step, each process has its share."""
+    steps = list(zip(*by_rank, strict=True))
+    losses = [(sum(loss for loss, _ in step) / len(step), sum(count for _, count in step)) for step in steps]
+    return _mean(losses)
+
+
+def _validation(by_rank: list[list[_Scored]]) -> tuple[float | None, float | None]:
+    """Means over origins; batches in the order of one process alone, so that the sum has the same bits."""
+    batches = [scored for row in zip_longest(*by_rank) for scored in row if scored is not None]
+    return (
+        _mean([(scored.loss, scored.origins) for scored in batches]),
+        _mean([(scored.qlike, scored.origins) for scored in batches]),
+    )
+
+
+def _mean(weighted: list[tuple[float, int]]) -> float | None:
+    """Weighted mean; None where it is not finite, or where nothing counts."""
+    total = sum(weight for _, weight in weighted)
+    mean = sum(value * weight for value, weight in weighted) / total if total else math.nan
+    return mean if math.isfinite(mean) else None

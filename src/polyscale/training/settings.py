@@ -39,6 +39,14 @@ class TrainingSettings(Settings):
     gradient_clip: float = Field(1.0, gt=0, description="norm")
     ema_decay: float = Field(0.98, ge=0, lt=1, description="of the weights that are kept, per step")
     patience: int = Field(6, ge=1, description="epochs without a better validation loss before stopping")
+    max_skipped: int = Field(
+        4,
+        ge=1,
+        description="steps in a row without a finite loss and gradient before going back to good weights",
+    )
+    max_rollbacks: int = Field(
+        3, ge=0, description="returns to good weights, each with half the learning rate, before giving up"
+    )
     level_noise: float = Field(
         0.0,
         ge=0,
