@@ -76,7 +76,7 @@ class Design(NamedTuple):
                 continue
             columns.append(scaler.apply(table).astype(np.float64))
             if k > 0:
-                columns.append(np.isnan(table).any(axis=1).astype(np.float64)[:, None])
+                columns.append(np.isnan(table[:, :1]).astype(np.float64))  # a row is there or is not
         return np.column_stack(columns)
 
 
