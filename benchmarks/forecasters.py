@@ -1,11 +1,12 @@
 """The chapter's first table, measured: LSTM, Transformer and TFT of neuralforecast beside ours.
 
-``python -m benchmarks forecasters [BARS.parquet] [--days DAYS]``: five-minute bars of a file, or simulated
-ones. All forecast the variance of the next hour, four hours and day, at the same hours of the last fifth, and
-learn from what came before. The peers read a week of hours (variance, range, volume, the season) and forecast
-24 of them; the variance of a longer horizon is the mean of its hours, corrected for bias on validation hours.
-Ours is `configs/btc_5m.yaml`. Each runs in a process of its own, one thread; seconds are those of training
-and forecasting, for ours with all features. Log-HAR and the base forecast stand beside them.
+``python -m benchmarks forecasters [BARS.parquet] [--days DAYS] [--budget SECONDS]``: five-minute bars of a
+file, or simulated ones. All forecast the variance of the next hour, four hours and day, at the same hours of
+the last fifth, and learn from what came before. The peers read a week of hours (variance, range, volume, the
+season) and forecast 24 of them; the variance of a longer horizon is the mean of its hours, corrected for bias
+on validation hours. Ours is `configs/btc_5m.yaml`. Each runs in a process of its own, one thread, a peer's
+training for at most the budget; seconds are those of training and forecasting, for ours with all features.
+Log-HAR and the base forecast stand beside them.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from polyscale.market.timeframe import DAY_MS, Timeframe
 from polyscale.scales.grid import to_grid
 from polyscale.targets.targets import Targets, make_targets
 
-DAYS, HOUR_MS, BASE = 300, 3_600_000, Timeframe(5)
+DAYS, BUDGET_S, HOUR_MS, BASE = 300, 180, 3_600_000, Timeframe(5)
 TEST_SHARE, VALIDATE_SHARE = 0.2, 0.1
 PEERS = ("LSTM", "Transformer", "TFT")
 OURS = "polyscale"
@@ -44,6 +45,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m benchmarks forecasters")
     asked.add_argument("bars", nargs="?", type=Path)
     asked.add_argument("--days", type=int, default=DAYS)
+    asked.add_argument("--budget", type=int, default=BUDGET_S, help="seconds of training of each peer")
     options = asked.parse_args(sys.argv[2:] if sys.argv[1:2] == ["forecasters"] else [])
     bars = (
         read_bar_file(options.bars, BASE, "open").bars
@@ -53,7 +55,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         bars.write_parquet(folder / "bars.parquet")
-        rows = table(folder)
+        rows = table(folder, options.budget)
     source = options.bars.name if options.bars else f"{options.days} simulated days"
     horizons = [str(horizon) for horizon in config_of(bars).data.horizons]
     print(f"{source}: QLIKE at the hours of the test")
@@ -75,7 +77,7 @@ def main() -> None:
     print(json.dumps({"source": source, "horizons": horizons, **ratios, "rows": rows}))
 
 
-def table(folder: Path) -> dict[str, dict]:
+def table(folder: Path, budget_s: int) -> dict[str, dict]:
     """QLIKE per horizon of all forecasters on the same hours, and what they cost."""
     bars = pl.read_parquet(folder / "bars.parquet")
     config = config_of(bars)
@@ -86,7 +88,7 @@ def table(folder: Path) -> dict[str, dict]:
     costs = {OURS: in_own_process(sys.executable, ["-c", OURS_CODE, str(folder)])}
     if PEERS_PYTHON.exists():
         for name in PEERS:
-            module = ["-m", "benchmarks.peers.neuralforecast_skill", str(folder), name]
+            module = ["-m", "benchmarks.peers.neuralforecast_skill", str(folder), name, str(budget_s)]
             costs[name] = in_own_process(str(PEERS_PYTHON), module)
     ours = np.load(folder / f"{OURS}.npz")
     at = np.searchsorted(time_ms, ours["origin_ms"])

@@ -1,15 +1,18 @@
-"""What a model of neuralforecast forecasts: ``python -m benchmarks.peers.neuralforecast_skill FOLDER MODEL``.
+"""What a model of neuralforecast forecasts, on hours.
+
+``python -m benchmarks.peers.neuralforecast_skill FOLDER MODEL SECONDS``.
 
 In: FOLDER/hours.npz, an hourly series of log realised variance and what is known beside it. Out:
 FOLDER/MODEL.npz, forecasts of the next 24 hours at every hour of validation and test; one line of JSON with
 seconds and peak memory. Sizes, optimiser and learning rate are the model's defaults, but for what is said
-below. Trained once, stopped early by the validation hours, one thread.
+below. Trained once, stopped by the validation hours or after SECONDS, one thread.
 """
 
 import json
 import sys
 import time
 import warnings
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +32,7 @@ QUIET = {"enable_progress_bar": False, "logger": False, "enable_checkpointing": 
 
 
 def main() -> None:
-    folder, name = Path(sys.argv[1]), sys.argv[2]
+    folder, name, budget_s = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     torch.set_num_threads(1)
     given = np.load(folder / "hours.npz")
     frame, known_ahead, known_behind = frame_of(given)
@@ -47,6 +50,7 @@ def main() -> None:
         alias="said",
         accelerator="cpu",
         devices=1,
+        max_time=timedelta(seconds=budget_s),
         **behind,
         **STEPS,
         **WINDOWS,
