@@ -65,7 +65,7 @@ def test_each_condition_of_a_claim_has_its_reason():
     evidence = {
         "clear": Evidence((told(1e-4), told(1e-3)), 200),
         "one rival unbeaten": Evidence((told(1e-4), told(0.4)), 200),
-        "interval": Evidence((told(1e-4, high=0.1),), 200),
+        "interval": Evidence((told(1e-4), told(1e-4, high=0.1)), 200),
         "few": Evidence((told(1e-4),), 20),
         "missing": Evidence((told(1e-4), told(None, reason="the two are the same")), 200),
     }

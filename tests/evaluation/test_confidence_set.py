@@ -45,9 +45,15 @@ def test_more_confidence_keeps_more():
     given = losses(means=(1.0, 1.08, 1.3), seed=5)
     sizes = [len(model_confidence_set(given, SETUP, confidence=c).stay) for c in (0.3, 0.9, 0.9999)]
     assert sizes == sorted(sizes)
-    p = {member.name: member.p_value for member in model_confidence_set(given, SETUP).members}
-    kept = model_confidence_set(given, SETUP, confidence=0.5)
-    assert set(kept.stay) == {name for name, value in p.items() if value > 0.5}
+
+
+def test_a_forecast_stays_while_its_p_value_is_above_the_chance_of_an_error():
+    given = losses(means=(1.0, 1.04, 1.3), seed=5)
+    second = model_confidence_set(given, SETUP).members[1].p_value
+    assert 0.01 < second < 0.99
+    for confidence in (1.0 - 0.9 * second, 1.0 - 1.1 * second):
+        found = model_confidence_set(given, SETUP, confidence=confidence)
+        assert set(found.stay) == {m.name for m in found.members if m.p_value > 1.0 - confidence}
 
 
 def test_equal_forecasts_stay_together_about_as_often_as_promised():

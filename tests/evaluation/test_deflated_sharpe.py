@@ -54,6 +54,15 @@ def test_the_best_of_many_without_skill_is_not_claimed():
     assert deflated / 200 < 0.05
 
 
+def test_the_ratio_is_students_t_by_the_root_of_the_sample_and_moments_are_of_the_sample():
+    returns = 1.3 - np.random.default_rng(4).exponential(size=60)
+    got = score_sharpe(returns, 1, None)
+    assert got.sharpe == pytest.approx(stats.ttest_1samp(returns, 0.0).statistic / 60**0.5, rel=1e-12)
+    z = (returns - returns.mean()) / returns.std()
+    wanted = probabilistic_sharpe(got.sharpe, 60, (z**3).mean(), (z**4).mean())
+    assert got.probabilistic == pytest.approx(wanted, rel=1e-9)
+
+
 def test_without_the_trials_variance_it_is_that_of_chance():
     returns = np.random.default_rng(2).normal(0.1, 1.0, 501)
     assert score_sharpe(returns, 20, None) == score_sharpe(returns, 20, 1 / 500)

@@ -37,6 +37,15 @@ def test_information_coefficient_counts_zero_returns_and_hit_rate_does_not():
     assert got.trade.num_trades == 2000
 
 
+@pytest.mark.parametrize("drift", [-0.008, 0.008])
+def test_misses_are_held_against_the_better_constant(drift):
+    returns, prob = market()
+    got = score_direction(returns + drift, prob, SAMPLING)
+    wanted = got.constant_hit_rate - got.hit_rate.mean
+    assert got.misses_less_constant.interval.mean == pytest.approx(wanted)
+    assert wanted > 0.1
+
+
 def test_a_probability_that_never_moves_has_neither_rank_nor_trade():
     returns, _ = market()
     got = score_direction(returns, np.full(2000, 0.5), SAMPLING)

@@ -3,7 +3,7 @@ import pytest
 from arch.bootstrap import CircularBlockBootstrap
 from scipy import signal, stats
 
-from polyscale.evaluation.bootstrap import Bootstrap, block_length
+from polyscale.evaluation.bootstrap import Bootstrap, block_length, percentile_interval
 from polyscale.evaluation.information_coefficient import information_coefficient
 
 
@@ -19,6 +19,21 @@ def test_it_is_spearmans_with_ties():
     x, y = rng.integers(0, 9, 400).astype(float), rng.integers(0, 5, 400).astype(float)
     got = information_coefficient(x, y, Bootstrap(10))
     assert got.mean == pytest.approx(stats.spearmanr(x, y).statistic, rel=1e-12)
+
+
+def test_draws_are_pearsons_correlation_of_blocks_of_ranks():
+    """The slow twin: pick the rows of each draw and correlate their ranks."""
+    x, y = pair(np.random.default_rng(6), 103, 0.4, 0.5, 3)
+    rng, ranks = np.random.default_rng(7), (stats.rankdata(x), stats.rankdata(y))
+    whole, shorter = rng.integers(103, size=(200, 10)), rng.integers(103, size=200)
+    rows = np.concatenate(
+        [(whole[:, :, None] + np.arange(10)).reshape(200, -1), shorter[:, None] + np.arange(3)], axis=1
+    )
+    draws = np.array([np.corrcoef(ranks[0][r % 103], ranks[1][r % 103])[0, 1] for r in rows])
+    setup = Bootstrap(10, num_draws=200, seed=7)
+    wanted = percentile_interval(stats.spearmanr(x, y).statistic, draws, 10.3, setup)
+    got = information_coefficient(x, y, setup)
+    assert (got.mean, got.low, got.high) == pytest.approx((wanted.mean, wanted.low, wanted.high), rel=1e-9)
 
 
 def test_interval_is_that_of_arch_with_every_draw_ranked_again():
