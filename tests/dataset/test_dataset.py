@@ -11,6 +11,8 @@ from polyscale.dataset.settings import DataSettings, SplitSettings
 from polyscale.dataset.split import boundaries, check_parts, split
 from polyscale.dataset.stretches import cut, rows_per_scale, scale_panel
 from polyscale.market.errors import HistoryError
+from polyscale.market.simulate import SimulationSettings, simulate_bars
+from polyscale.market.timeframe import Timeframe
 
 SETTINGS = DataSettings(
     scales=[
@@ -61,8 +63,10 @@ def test_a_history_of_a_bar_or_two_has_rows_and_no_usable_origin(bars, num_bars)
         build_panel("X", bars.head(num_bars), SETTINGS)
 
 
-def test_what_is_asked_for_from_a_day_on_is_the_same_and_needs_no_more_than_its_memory(bars, panel):
-    memory, last = memory_bars(SETTINGS), 3_500
+def test_what_is_asked_for_from_a_day_on_is_the_same_and_needs_no_more_than_its_memory():
+    bars = simulate_bars(SimulationSettings(days=60, timeframe=Timeframe(15), seed=3))
+    panel = build_panel("X", bars, SETTINGS)
+    memory, last = memory_bars(SETTINGS), 5_500
     since_ms = int(panel.time_ms[last - 5])
     late = build_panel("X", bars.slice(last + 1 - memory, memory), SETTINGS, since_ms=since_ms)
     for name in ("origin", "base"):
@@ -72,6 +76,7 @@ def test_what_is_asked_for_from_a_day_on_is_the_same_and_needs_no_more_than_its_
     assert memory < last
     assert late.usable[-5:].all()
     assert not late.usable[: memory - 200].any()
+    assert (late.origin[-5:, -2:] != 0).all()  # surprises of weeks ago are known, not taken as none
 
 
 def test_the_width_of_the_origin_is_as_announced(panel):

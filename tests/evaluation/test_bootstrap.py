@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from arch.bootstrap import CircularBlockBootstrap
 from scipy import signal, stats
 
 from polyscale.evaluation.bootstrap import Bootstrap, block_length, mean_interval, resampled_means
@@ -77,6 +78,32 @@ def test_too_few_blocks_give_no_interval_but_a_reason():
 def test_a_constant_has_an_interval_of_no_width():
     interval = mean_interval(np.full(100, 0.25), Bootstrap(2))
     assert (interval.low, interval.high) == (0.25, 0.25)
+
+
+def test_a_block_longer_than_the_series_gives_no_interval():
+    assert mean_interval(np.arange(5.0), Bootstrap(100)).low is None
+
+
+def test_resampled_means_are_spread_as_those_of_arch():
+    values = autoregression(np.random.default_rng(10), 0.6, 503)
+    peer = CircularBlockBootstrap(12, values, seed=1)
+    wanted = peer.apply(np.mean, 4000)[:, 0]
+    got = resampled_means(values, Bootstrap(12, num_draws=40_000))
+    assert got.std() == pytest.approx(wanted.std(), rel=0.04)
+    np.testing.assert_allclose(
+        np.quantile(got, [0.025, 0.2, 0.5, 0.8, 0.975]),
+        np.quantile(wanted, [0.025, 0.2, 0.5, 0.8, 0.975]),
+        atol=0.08 * wanted.std(),
+    )
+
+
+def test_interval_is_that_of_arch_but_for_the_widening():
+    values, block = autoregression(np.random.default_rng(11), 0.6, 600), 20
+    peer = CircularBlockBootstrap(block, values, seed=2).conf_int(np.mean, 4000, method="percentile")
+    got, blocks = mean_interval(values, Bootstrap(block, num_draws=20_000)), 600 / block
+    wide = stats.t.ppf(0.975, blocks - 1) / stats.norm.ppf(0.975) * np.sqrt(blocks / (blocks - 1))
+    assert (got.high - got.low) / wide == pytest.approx(float(peer[1, 0] - peer[0, 0]), rel=0.05)
+    assert (got.high + got.low) / 2 == pytest.approx(float(peer.mean()), abs=0.02)
 
 
 @pytest.mark.parametrize("values", [[], [1.0, np.nan]])

@@ -31,6 +31,28 @@ def test_statistic_is_the_corrected_ratio():
     assert got.p_one_sided == pytest.approx(stats.t.cdf(wanted, n - 1))
 
 
+def through_statsmodels(paired, horizon):
+    """OLS on a constant with Newey-West errors, then the factor of Harvey, Leybourne and Newbold."""
+    n, lag = paired.size, math.ceil(1.5 * horizon)
+    kwds = {"maxlags": lag, "kernel": "bartlett", "use_correction": False}
+    z = sm.OLS(paired, np.ones(n)).fit(cov_type="HAC", cov_kwds=kwds).tvalues[0]
+    statistic = z * math.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)
+    return statistic, stats.t(n - 1)
+
+
+@pytest.mark.parametrize("horizon", [1, 4, 24])
+@pytest.mark.parametrize("shift", [-0.3, 0.0, 0.3])
+def test_the_whole_test_agrees_with_one_written_with_statsmodels(horizon, shift):
+    rng = np.random.default_rng(6)
+    first = np.convolve(rng.chisquare(2, 600), np.full(horizon, 1 / horizon), "valid") + shift
+    second = np.convolve(rng.chisquare(2, 600), np.full(horizon, 1 / horizon), "valid")
+    got = diebold_mariano(first, second, horizon)
+    statistic, student = through_statsmodels(first - second, horizon)
+    assert got.statistic == pytest.approx(statistic, rel=1e-9)
+    assert got.p_two_sided == pytest.approx(2 * student.sf(abs(statistic)), rel=1e-8)
+    assert got.p_one_sided == pytest.approx(student.cdf(statistic), rel=1e-8)
+
+
 def test_first_with_smaller_losses_gets_a_small_one_sided_p():
     rng = np.random.default_rng(2)
     good, bad = rng.chisquare(2, 500), rng.chisquare(2, 500) + 1

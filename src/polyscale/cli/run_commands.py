@@ -118,6 +118,8 @@ def predict(
     shown: list[dict[str, Any]] = []
     symbols = load_symbols(trained.config, Store(store))
     for item in symbols:
+        if item.lesson:
+            continue
         forecast = trained.predict(item.bars, item.native, context_of(item, symbols))
         path = keep_forecast(trained.folder, item.symbol, forecast, "predictions")
         rows = forecast_rows(newest(forecast))

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from polyscale.backtesting.settings import BacktestSettings
-from polyscale.dataset.settings import DataSettings, SplitSettings
+from polyscale.dataset.settings import DataSettings, SplitSettings, WalkForwardSettings
 from polyscale.evaluation.settings import EvaluationSettings
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
@@ -33,6 +33,18 @@ class Funding(StrEnum):
     ASSUMED = "assumed"  # backtest.assumed_funding_8h, against either side
 
 
+class VenueSettings(Settings):
+    """Symbols of one venue."""
+
+    venue: str
+    category: str
+    symbols: tuple[str, ...] = Field(min_length=1)
+
+    def markets(self) -> list[Market]:
+        """One market per symbol."""
+        return [Market(self.venue, self.category, symbol) for symbol in self.symbols]
+
+
 class MarketSettings(Settings):
     """Whose bars: of the store, or simulated."""
 
@@ -41,6 +53,9 @@ class MarketSettings(Settings):
     category: str = "linear"
     symbols: tuple[str, ...] = Field(("BTCUSDT",), min_length=1)
     funding: Funding = Funding.STORED
+    learn_from: tuple[VenueSettings, ...] = Field(
+        (), description="other markets whose bars train as well; they are neither forecast nor traded"
+    )
     simulation: SimulationSettings | None = Field(None, description="only with source: simulated")
 
     @model_validator(mode="after")
@@ -50,11 +65,21 @@ class MarketSettings(Settings):
         twice = sorted({symbol for symbol in self.symbols if self.symbols.count(symbol) > 1})
         if twice:
             raise ValueError(f"symbols must not repeat, got {twice} more than once")
+        if self.learn_from and self.source == "simulated":
+            raise ValueError("learn_from needs source: store; give a simulated market more symbols instead")
+        every = [*self.markets(), *self.lessons()]
+        again = sorted({str(market) for market in every if every.count(market) > 1})
+        if again:
+            raise ValueError(f"learn_from must not repeat a market, got {again} more than once")
         return self
 
     def markets(self) -> list[Market]:
         """One market per symbol."""
         return [Market(self.venue, self.category, symbol) for symbol in self.symbols]
+
+    def lessons(self) -> list[Market]:
+        """Markets that are learned from and no more."""
+        return [market for venue in self.learn_from for market in venue.markets()]
 
 
 class RunConfig(Settings):
@@ -66,6 +91,7 @@ class RunConfig(Settings):
     market: MarketSettings = MarketSettings()
     data: DataSettings
     split: SplitSettings
+    walk_forward: WalkForwardSettings | None = Field(None, description="the folds of `polyscale evaluate`")
     network: NetworkSettings
     training: TrainingSettings = TrainingSettings()
     levels: tuple[float, ...] = Field(
@@ -95,6 +121,18 @@ class RunConfig(Settings):
             raise ValueError(
                 f"evaluation.every must be a whole multiple of the base timeframe {self.data.base}, "
                 f"got {self.evaluation.every}"
+            )
+        left_out = self.walk_forward.leave_out if self.walk_forward else ()
+        strangers = [symbol for symbol in left_out if symbol not in self.market.symbols]
+        if strangers:
+            raise ValueError(
+                f"walk_forward.leave_out must be of market.symbols {list(self.market.symbols)}, "
+                f"got {strangers}"
+            )
+        if self.network.across_symbols and (self.market.learn_from or left_out):
+            raise ValueError(
+                "network.across_symbols reads all symbols of the run at once: it takes neither "
+                "market.learn_from nor walk_forward.leave_out"
             )
         if list(self.levels) != sorted(set(self.levels)) or 0.5 not in self.levels:
             raise ValueError(f"levels must rise, differ and hold 0.5, got {self.levels}")

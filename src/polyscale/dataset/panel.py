@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from polyscale.base.forecasts import base_forecast
 from polyscale.base.regressors import har_regressors, span_bars
+from polyscale.base.surprises import DAYS_BACK, SURPRISES, surprises
 from polyscale.dataset.inputs import features_of
 from polyscale.dataset.settings import DataSettings
 from polyscale.features.clock import SEASON_COLUMNS, season
@@ -107,7 +108,12 @@ def panel_of_any_length(
     grid = scales[0].bars
     time_ms = grid["close_time"].dt.epoch("ms").to_numpy()
     targets = make_targets(grid, base, settings.horizons)
-    base_log_variance = base_forecast(grid, base, targets, settings.base_forecast, since_ms)
+    base_log_variance = base_forecast(
+        grid, base, targets, settings.base_forecast, _fitted_from(time_ms, since_ms)
+    )
+    surprised = surprises(targets.log_variance, base_log_variance, targets.bars_ahead, base)
+    if since_ms is not None:
+        base_log_variance[time_ms < since_ms] = np.nan
     index, ages = _alignment(scales, time_ms)
     return Panel(
         symbol=symbol,
@@ -118,7 +124,7 @@ def panel_of_any_length(
         warm=tuple(np.asarray(np.isfinite(rows).all(axis=1)) for rows in features),
         index=index,
         origin=np.column_stack(
-            [season(time_ms), ages, _volatility_state(grid, base, targets, base_log_variance)]
+            [season(time_ms), ages, _volatility_state(grid, base, targets, base_log_variance), surprised]
         ),
         base=base_log_variance,
         targets=targets,
@@ -129,7 +135,8 @@ def memory_bars(settings: DataSettings) -> int:
     """Base bars on which a forecast at the newest of them depends, if none is missing."""
     day = DAY_MS // settings.base.ms
     longest = settings.base.bars_in(settings.horizons[-1])
-    base = (settings.base_forecast.window_days + 8) * day + longest  # fitted at midnight, on rows a week warm
+    fitted = settings.base_forecast.window_days + 8  # at midnight, on rows a week warm
+    base = (fitted + DAYS_BACK + 1) * day + longest
     scales = [
         (scale.lookback + features_of(settings, scale).warm_up(scale.timeframe) + 1)
         * settings.base.bars_in(scale.timeframe)
@@ -137,6 +144,13 @@ def memory_bars(settings: DataSettings) -> int:
         if not scale.native_history
     ]
     return max(base, *scales)
+
+
+def _fitted_from(time_ms: Ints, since_ms: int | None) -> int | None:
+    """From when the base is fitted, so that its surprises are known at ``since_ms``."""
+    if since_ms is None or since_ms > time_ms[-1]:
+        return since_ms
+    return since_ms - DAYS_BACK * DAY_MS
 
 
 def num_origin_inputs(settings: DataSettings) -> int:
@@ -155,6 +169,7 @@ def origin_columns(settings: DataSettings) -> list[str]:
         ),
         *(f"log mean variance of a base bar over {span}, less that of 1 day" for span in spans),
         *(f"base forecast of {horizon}, less the log variance of 1 day" for horizon in settings.horizons),
+        *(f"mean surprise of {horizon} {when}" for horizon in settings.horizons for when in SURPRISES),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from difflib import get_close_matches
+from enum import StrEnum
 
 from pydantic import Field, model_validator
 
@@ -112,4 +113,36 @@ class SplitSettings(Settings):
                 "train_share + validate_share must be < 1 to leave a test, "
                 f"got {self.train_share + self.validate_share}"
             )
+        return self
+
+
+class Refit(StrEnum):
+    """How long one fit is used, counted from the first day that is tested."""
+
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    NEVER = "never"
+
+
+class WalkForwardSettings(Settings):
+    """Folds of a walk-forward, and who learns from whom; days in UTC, inclusive."""
+
+    first: date = Field(description="first day that is tested")
+    last: date = Field(description="last day that is tested")
+    refit: Refit = Refit.MONTH
+    validate_days: int = Field(30, ge=1, description="before each test, to choose the epoch and to calibrate")
+    window_days: int | None = Field(None, ge=1, description="of training; absent: all that there is")
+    seeds: int = Field(3, ge=1, description="networks whose forecasts are averaged")
+    pooled: bool = Field(True, description="one network learns from all symbols; false: one for each")
+    leave_out: tuple[str, ...] = Field(
+        (), description="test these alone, each by a network that never saw it on any venue"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> WalkForwardSettings:
+        if self.last < self.first:
+            raise ValueError(f"last must not be before first ({self.first}), got {self.last}")
+        if self.leave_out and not self.pooled:
+            raise ValueError("leave_out needs pooled: a network that is fitted on one symbol has no others")
         return self

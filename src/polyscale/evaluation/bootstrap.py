@@ -87,15 +87,37 @@ def mean_interval(values: Float64[np.ndarray, " n"], bootstrap: Bootstrap) -> In
             f"a mean needs finite values, at least one, got {values.size} with "
             f"{int((~np.isfinite(values)).sum())} not finite; leave the others out first"
         )
-    mean, num_blocks = float(values.mean()), values.size / bootstrap.block_length
+    num_blocks = values.size / bootstrap.block_length
+    return percentile_interval(
+        float(values.mean()), resampled_means(values, bootstrap), num_blocks, bootstrap
+    )
+
+
+def percentile_interval(
+    estimate: float, draws: Float64[np.ndarray, " draws"], num_blocks: float, bootstrap: Bootstrap
+) -> Interval:
+    """Interval of an estimate from its resampled values, widened for few blocks as in `mean_interval`.
+
+    Parameters
+    ----------
+    estimate
+        Of the sample itself.
+    draws
+        Of samples made of drawn blocks.
+    num_blocks
+        Blocks that the estimate rests on; below `MIN_BLOCKS` there is no interval but a reason.
+    bootstrap
+        Level, and the block length that a reason names.
+    """
     if num_blocks < MIN_BLOCKS:
-        reason = f"{values.size} origins make fewer than {MIN_BLOCKS} blocks of {bootstrap.block_length}"
-        return Interval(mean, None, None, bootstrap.level, reason)
+        num = round(num_blocks * bootstrap.block_length)
+        reason = f"{num} origins make fewer than {MIN_BLOCKS} blocks of {bootstrap.block_length}"
+        return Interval(estimate, None, None, bootstrap.level, reason)
     tail = (1.0 - bootstrap.level) / 2.0
-    low, high = np.quantile(resampled_means(values, bootstrap) - mean, [tail, 1.0 - tail])
+    low, high = np.quantile(draws - estimate, [tail, 1.0 - tail])
     wide = stats.t.ppf(1.0 - tail, num_blocks - 1.0) / stats.norm.ppf(1.0 - tail)
     wide *= math.sqrt(num_blocks / (num_blocks - 1.0))
-    return Interval(mean, mean + float(low * wide), mean + float(high * wide), bootstrap.level)
+    return Interval(estimate, estimate + float(low * wide), estimate + float(high * wide), bootstrap.level)
 
 
 def resampled_means(values: Float64[np.ndarray, " n"], bootstrap: Bootstrap) -> Float64[np.ndarray, " draws"]:

@@ -49,7 +49,7 @@ class Scorecard:
     horizons: tuple[HorizonScore, ...]
     step_bars: int  # base bars between judged origins
     confidence: float  # level of the intervals
-    adjusted_confidence: float  # level of each, so that all horizons hold together at `confidence`
+    adjusted_confidence: float  # level of each, so that all claims hold together at `confidence`
     min_independent: int
 
     def at(self, horizon: Timeframe) -> HorizonScore:
@@ -76,6 +76,7 @@ def score(
     bars_per_horizon: Sequence[int],
     step_bars: int,
     settings: EvaluationSettings,
+    claims_per_horizon: int = 1,
 ) -> Scorecard:
     """Judge a forecast against what came and against baselines.
 
@@ -96,15 +97,20 @@ def score(
         Base bars in each horizon.
     step_bars
         Base bars between judged origins.
+    claims_per_horizon
+        Symbols times kinds that are claimed together (`polyscale.evaluation.claims`), for which the adjusted
+        intervals are widened; 1 for the claims of one kind and symbol.
 
     Raises
     ------
     DataError
-        If a shape does not fit the forecast's, or a forecast volatility is not positive.
+        If a shape does not fit the forecast's, a count is below 1, or a forecast volatility is not positive.
     """
     inputs = _Inputs(forecast, log_variance, returns, baselines, base_quantiles, tuple(bars_per_horizon))
     inputs.check(step_bars)
-    adjusted = 1.0 - (1.0 - settings.confidence) / max(1, len(forecast.horizons))
+    if claims_per_horizon < 1:
+        raise DataError(f"claims_per_horizon must be >= 1, got {claims_per_horizon}")
+    adjusted = 1.0 - (1.0 - settings.confidence) / (max(1, len(forecast.horizons)) * claims_per_horizon)
     scores = []
     for i, bars in enumerate(bars_per_horizon):
         span = max(1, math.ceil(bars / step_bars))

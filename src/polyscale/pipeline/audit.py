@@ -65,7 +65,12 @@ def audit_run(
         the rest the newest ones.
     """
     with _one_thread_of_torch():
-        audits = [audit for item in symbols for audit in _symbol(run, item, symbols, observer, cuts, depth)]
+        audits = [
+            audit
+            for item in symbols
+            if not item.lesson
+            for audit in _symbol(run, item, symbols, observer, cuts, depth)
+        ]
     first, *others = audits
     if depth is Depth.FULL:
         others.append(_stored_scalers(run, symbols).named("stored scalers"))

@@ -20,7 +20,7 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.instant import ms_of
 from polyscale.pipeline.judge import forecast_panel
 from polyscale.pipeline.learn import panels_beside
-from polyscale.pipeline.load import SymbolBars, context_of
+from polyscale.pipeline.load import SymbolBars, beside, context_of
 from polyscale.pipeline.run import Run
 
 FORECAST: Final = "forecast "  # names of the columns that the network gave begin with it
@@ -36,7 +36,7 @@ class Chain:
 
     def __init__(self, run: Run, item: SymbolBars, symbols: list[SymbolBars]) -> None:
         self._run, self._item = run, item
-        self._others = [other for other in symbols if other is not item]
+        self._others = beside(item, symbols)
         self._memory = memory_bars(run.config.data)
         self.sources: dict[str, pl.DataFrame] = {
             **_beside_bars(item, ""),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from polyscale.market.errors import HistoryError
 from polyscale.market.instant import ms_of
 from polyscale.market.timeframe import DAY_MS
 from polyscale.model.settings import NetworkSpec
-from polyscale.pipeline.load import SymbolBars, context_of
+from polyscale.pipeline.load import SymbolBars, beside, context_of
 from polyscale.training.batches import Part
 from polyscale.training.model_file import Model, ModelFacts, probes
 from polyscale.training.progress import EpochReport, Progress
@@ -45,10 +45,21 @@ class Prepared:
 def prepare(config: RunConfig, symbols: list[SymbolBars]) -> Prepared:
     """Compute the panels and split their origins."""
     panels = [panel_of(item, symbols, config) for item in symbols]
-    ends = boundaries(panels, config.split)
-    splits = [split(panel, ends) for panel in panels]
+    ends = boundaries([p for p, item in zip(panels, symbols, strict=True) if not item.lesson], config.split)
+    splits = splits_of(symbols, panels, lambda panel: split(panel, ends))
     check_parts(panels, splits, ends)
     return Prepared(panels, splits, ends)
+
+
+def splits_of(
+    symbols: Sequence[SymbolBars], panels: Sequence[Panel], parts: Callable[[Panel], Split]
+) -> list[Split]:
+    """Which origins belong to which part; symbols that are learned from and no more have training alone."""
+    found = []
+    for item, panel in zip(symbols, panels, strict=True):
+        part, none = parts(panel), np.zeros(len(panel.time_ms), dtype=bool)
+        found.append(replace(part, validate=none, test=none) if item.lesson else part)
+    return found
 
 
 def panel_of(item: SymbolBars, symbols: Sequence[SymbolBars], config: RunConfig) -> Panel:
@@ -72,8 +83,8 @@ def panels_beside(item: SymbolBars, symbols: Sequence[SymbolBars], config: RunCo
             context_of(other, symbols),
             since_ms=ms_of(other.bars["close_time"][-1]) + DAY_MS,
         )
-        for other in symbols
-        if other is not item and other.bars.height
+        for other in beside(item, symbols)
+        if other.bars.height
     ]
 
 

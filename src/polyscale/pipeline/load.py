@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,16 +29,27 @@ class SymbolBars:
     bars: pl.DataFrame
     native: Mapping[Timeframe, pl.DataFrame] = field(default_factory=dict)
     funding: pl.DataFrame | None = None
+    lesson: bool = False  # whether it is learned from and no more
 
     @property
     def symbol(self) -> str:
-        """Its symbol."""
-        return self.market.symbol
+        """Its symbol, with its venue if it is a lesson: the same symbol may be tested elsewhere."""
+        return str(self.market) if self.lesson else self.market.symbol
+
+
+def beside(item: SymbolBars, symbols: Sequence[SymbolBars]) -> list[SymbolBars]:
+    """The other symbols of the same venue and category: an item's market."""
+    place = (item.market.venue, item.market.category)
+    return [
+        other
+        for other in symbols
+        if other is not item and (other.market.venue, other.market.category) == place
+    ]
 
 
 def context_of(item: SymbolBars, symbols: Sequence[SymbolBars]) -> Context:
     """What a symbol's forecast may know beside its own bars: its funding, the other symbols as its market."""
-    others = [other for other in symbols if other is not item]
+    others = beside(item, symbols)
     return Context(
         item.funding,
         {other.symbol: other.bars for other in others},
@@ -48,7 +59,7 @@ def context_of(item: SymbolBars, symbols: Sequence[SymbolBars]) -> Context:
 
 
 def load_symbols(config: RunConfig, store: Store, version: DataVersion | None = None) -> list[SymbolBars]:
-    """Read or simulate the bars of every symbol.
+    """Read or simulate the bars of every symbol, and after them those that are learned from and no more.
 
     Parameters
     ----------
@@ -67,7 +78,13 @@ def load_symbols(config: RunConfig, store: Store, version: DataVersion | None = 
         simulations = [config.market.simulation.model_copy(update={"seed": seed}) for seed in seeds]
         pairs = zip(config.market.markets(), simulations, strict=True)
         return [SymbolBars(market, simulate_bars(simulation)) for market, simulation in pairs]
-    return [_from_store(market, config, store, version) for market in config.market.markets()]
+    return [
+        *(_from_store(market, config, store, version) for market in config.market.markets()),
+        *(
+            replace(_from_store(market, config, store, version), lesson=True)
+            for market in config.market.lessons()
+        ),
+    ]
 
 
 def load_at_version(config: RunConfig, store: Store) -> tuple[list[SymbolBars], DataVersion | None]:
@@ -82,6 +99,11 @@ def given_symbols(
     native: Mapping[str, Mapping[str, pl.DataFrame]] | None = None,
 ) -> list[SymbolBars]:
     """Take bars that the caller hands in: one frame per symbol of the config, native ones by timeframe."""
+    if config.market.learn_from:
+        raise ConfigError(
+            "market.learn_from reads the store: bars that a program hands in are of market.symbols alone; "
+            "leave bars out, or market.learn_from"
+        )
     if set(bars) != set(config.market.symbols):
         raise ConfigError(
             f"bars must be given for the config's symbols {list(config.market.symbols)}, got {list(bars)}"

@@ -26,7 +26,7 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.model.network import MultiScaleAttention
 from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
-from polyscale.pipeline.learn import Prepared, learn, panel_of, panels_beside, spec_of
+from polyscale.pipeline.learn import Prepared, learn, panel_of, panels_beside, spec_of, splits_of
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint, symbols_of_context
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
@@ -246,13 +246,15 @@ def again(run: Run, symbols: list[SymbolBars]) -> Prepared:
     """The panels of a trained run again, with the parts that it was trained on."""
     ends = run.boundaries
     panels = [panel_of(item, symbols, run.config) for item in symbols]
-    return Prepared(panels, [split(panel, ends) for panel in panels], ends)
+    return Prepared(panels, splits_of(symbols, panels, lambda panel: split(panel, ends)), ends)
 
 
 def trade_again(run: Run, symbols: list[SymbolBars]) -> dict[str, dict[str, Any]]:
     """Forecast and trade the test of a trained run again; measures of strategy and buy-and-hold by symbol."""
     prepared, measures = again(run, symbols), {}
     for item, panel, part in zip(symbols, prepared.panels, prepared.splits, strict=True):
+        if not part.test.any():
+            continue
         forecast = forecast_panel(run.model, panel, part.test, prepared.beside(panel))
         strategy, hold = trade(run.config, forecast, bars_of_test(item.bars, forecast), item.funding)
         keep_forecast(run.folder, item.symbol, forecast)

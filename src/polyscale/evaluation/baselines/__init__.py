@@ -1,0 +1,1 @@
+"""What the network has to beat: other forecasts of the same labels on the same rows."""
