@@ -90,8 +90,8 @@ def robust_qlike(surprise: Tensor) -> Tensor:
 
 
 def unless_surprised(labels: Labels, log_variance: Float[Tensor, "B N H"]) -> Labels:
-    """Labels without those that lie more than 3 log units off the forecast."""
-    surprised = (labels.log_variance - log_variance).abs() > _STEEPEST
+    """Labels without those that lie more than 3 log units above the forecast."""
+    surprised = labels.log_variance - log_variance > _STEEPEST
     return labels._replace(
         log_variance=labels.log_variance.masked_fill(surprised, torch.nan),
         scaled_return=labels.scaled_return.masked_fill(surprised, torch.nan),
