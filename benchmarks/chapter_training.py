@@ -43,7 +43,7 @@ class Yardstick(NamedTuple):
     def loss(self, output, labels: Labels) -> Tensor:
         """Loss of a batch."""
         parts = loss_parts(output, labels, self.levels, self.log_bars)
-        return total_loss(parts, self.reference, self.settings)
+        return total_loss(parts, self.reference, self.log_bars, self.settings)
 
 
 class Windows:

@@ -150,7 +150,7 @@ def loss(output: NetworkOutput, labels: Labels) -> torch.Tensor:
     ahead = torch.tensor(list(HORIZONS.values()), dtype=torch.float32)
     parts = loss_parts(output, labels, torch.tensor(SPEC.levels), ahead.log())
     ones = torch.ones(len(HORIZONS))
-    return total_loss(parts, LossParts(ones, ones, ones), TrainingSettings())
+    return total_loss(parts, LossParts(ones, ones, ones), ahead.log(), TrainingSettings())
 
 
 def timed_in_turn(ours: Step, plain: dict[Any, Step]) -> tuple[list[float], dict[Any, list[float]]]:

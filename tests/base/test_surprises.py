@@ -28,12 +28,10 @@ def test_as_in_loops() -> None:
     assert found.shape == (len(labels), 2 * len(SURPRISES))
     for t in (0, 59, 100, 200, 500, len(labels) - 1):
         for h, ahead in enumerate(_AHEAD):
-            want = []
-            for days in _DAYS:
-                known = [off[t - 24 * d, h] for d in days if t - 24 * d >= 0 and 24 * d >= ahead]
-                want.append(known)
-            for span in (24, 168):
-                want.append([off[s - ahead, h] for s in range(t - span + 1, t + 1) if s - ahead >= 0])
+            want = [[off[t - 24 * d, h] for d in days if t >= 24 * d >= ahead] for days in _DAYS]
+            want += [
+                [off[s - ahead, h] for s in range(t - span + 1, t + 1) if s >= ahead] for span in (24, 168)
+            ]
             means = [np.nanmean(w) if np.isfinite(w).any() else 0.0 for w in want]
             np.testing.assert_allclose(found[t, 5 * h : 5 * h + 5], means, atol=1e-12)
 

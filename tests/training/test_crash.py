@@ -48,7 +48,7 @@ def gradient(part, module, keep=None):
     ((inputs, labels),) = load(Part(part.panels, [counted], DATA), [WHERE], LENGTH)
     module.network.eval().zero_grad()
     parts = loss_parts(module.network(inputs), labels, module.levels, module.log_bars)
-    total_loss(parts, module.reference, SETTINGS).backward()
+    total_loss(parts, module.reference, module.log_bars, SETTINGS).backward()
     found = [p.grad.flatten() for p in module.network.parameters() if p.grad is not None]
     return torch.cat(found), int(labels.counted.sum())
 

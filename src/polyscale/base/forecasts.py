@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from polyscale.base.regressors import base_regressors, har_regressors
 from polyscale.base.rolling import Loss, rolling_forecast
-from polyscale.base.settings import BaseSettings
+from polyscale.base.settings import BaseSettings, Kind
 from polyscale.features.realised import squared_returns
 from polyscale.features.windows import trailing_mean
 from polyscale.market.timeframe import Timeframe
@@ -32,6 +32,8 @@ def base_forecast(
 
     Days before ``since_ms`` are left NaN, if it is given.
     """
+    if settings.kind is Kind.DAY:
+        return np.repeat(2 * np.log(targets.sigma)[:, None], len(targets.horizons), axis=1)
     time_ms = bars["close_time"].dt.epoch("ms").to_numpy()
     regressors = base_regressors(bars, base)
     return rolling_forecast(

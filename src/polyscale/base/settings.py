@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field, model_validator
 
 from polyscale.market.settings import Settings
 
 
+class Kind(StrEnum):
+    """What the network corrects."""
+
+    HAR = "har"  # the rolling regression
+    DAY = "day"  # the variance of the last day: to see what the regression is worth
+
+
 class BaseSettings(Settings):
     """The rolling regression of log realised variance."""
 
+    kind: Kind = Kind.HAR
     window_days: int = Field(120, ge=1, description="matured rows of the last so many days are fitted")
     min_days: int = Field(14, ge=1, description="no forecast before so many days of matured rows")
     every_minutes: int = Field(15, ge=1, description="one row in so many minutes is fitted")

@@ -19,6 +19,7 @@ from polyscale.cli import (
     audit_command,
     bars_commands,
     demo_command,
+    evaluate_command,
     explain_command,
     export_command,
     features_command,
@@ -65,6 +66,7 @@ features_command.register(app)
 audit_command.register(app)
 explain_command.register(app)
 search_command.register(app)
+evaluate_command.register(app)
 export_command.register(app)
 upkeep_commands.register(app)
 

@@ -140,6 +140,16 @@ class RunConfig(Settings):
             raise ValueError(f"levels must lie between 0 and 1, got {self.levels}")
         return self
 
+    def with_walk(self, leave_out: tuple[str, ...] = (), seeds: int | None = None) -> RunConfig:
+        """The same with other choices for its walk-forward; checked again."""
+        if self.walk_forward is None:
+            return self
+        changes: dict[str, Any] = {"leave_out": list(leave_out)} if leave_out else {}
+        changes |= {} if seeds is None else {"seeds": seeds}
+        raw = self.model_dump(mode="json", exclude_none=True)
+        raw["walk_forward"] |= changes
+        return parse_config(yaml.safe_dump(raw), "walk_forward")
+
     def to_yaml(self) -> str:
         """The whole config with its defaults written out; `parse_config` reads it back."""
         return yaml.safe_dump(

@@ -158,6 +158,11 @@ def num_origin_inputs(settings: DataSettings) -> int:
     return len(origin_columns(settings))
 
 
+def num_clock_inputs(settings: DataSettings) -> int:
+    """How many columns of `Panel.origin`, from the first on, are clock and ages."""
+    return len(SEASON_COLUMNS) + len(settings.scales)
+
+
 def origin_columns(settings: DataSettings) -> list[str]:
     """What the columns of `Panel.origin` are."""
     spans = [Timeframe(bars * settings.base.minutes) for bars in span_bars(settings.base)]

@@ -4,10 +4,10 @@ In: a forecast at consecutive origins and the returns that came. Out: the foreca
 an offset in units of the forecast volatility. The offset at origin t was moved by returns with ``label_end <=
 t`` alone.
 
-A quantile of level p that lay under the return goes up by ``rate * p``, one that did not goes down by ``rate *
-(1 - p)``: over time as many lie under it as it promises, whatever the market does (Gibbs and Candes 2021;
-quantile tracking of Angelopoulos, Candes and Tibshirani 2023). Labels of neighbouring origins overlap, so a
-step is shared among the origins of one horizon.
+A quantile of level p that lay under the return goes up by ``rate * p``, one that did not goes down by
+``rate * (1 - p)``: over time as many lie under it as it promises, whatever the market does (Gibbs and Candes
+2021; quantile tracking of Angelopoulos, Candes and Tibshirani 2023). Labels of neighbouring origins overlap,
+so a step is shared among the origins of one horizon.
 """
 
 from __future__ import annotations
@@ -53,8 +53,11 @@ def conformal(forecast: Forecast, log_return: Floats, step_ms: int, rate: float 
     moved = np.empty_like(forecast.quantiles)
     for h, horizon in enumerate(forecast.horizons):
         share = rate * step_ms / max(horizon.ms, step_ms)
-        args = (forecast.quantiles[:, h], forecast.volatility[:, h], log_return[:, h])
-        moved[:, h] = _track(times, *(np.ascontiguousarray(a) for a in args), levels, horizon.ms, share)
+        quantiles, volatility, came = (
+            np.ascontiguousarray(values[:, h])
+            for values in (forecast.quantiles, forecast.volatility, log_return)
+        )
+        moved[:, h] = _track(times, quantiles, volatility, came, levels, horizon.ms, share)
     return replace(forecast, quantiles=moved)
 
 

@@ -6,8 +6,10 @@ number, so that any tool can read it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -98,6 +100,19 @@ class Forecast:
                 f"horizon {horizon} was not forecast; there are {[str(h) for h in self.horizons]}"
             )
         return self.horizons.index(horizon)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Forecast]) -> Forecast:
+        """Parts of one symbol's forecasts, one after the other."""
+        names = ("close_time", *_ARRAYS)
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in names
+        }
+        return replace(parts[0], **joined)
+
+    def with_volatility(self, volatility: Floats, quantiles: Floats) -> Forecast:
+        """The same origins with another forecast's volatility and quantiles."""
+        return replace(self, volatility=volatility, quantiles=quantiles)
 
     def at(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Forecast:
         """The forecasts of some origins."""

@@ -31,8 +31,9 @@ class MultiResolutionAttention(nn.Module):
     which is always 1 / L: its matrix says nothing. Here A is what weighs the contexts.
     """
 
-    def __init__(self, d_model: int, heads: int, key_spans: Sequence[int]) -> None:
+    def __init__(self, d_model: int, heads: int, key_spans: Sequence[int], *, across: bool = True) -> None:
         super().__init__()
+        self.across = across  # whether scales ask one another, or each its own states alone
         self.heads, self.key_spans = heads, tuple(key_spans)
         self.num_keys = (max(self.key_spans) + 3) // 4 * 4
         num_scales = len(self.key_spans)
@@ -41,7 +42,7 @@ class MultiResolutionAttention(nn.Module):
         self.recency = nn.ParameterList(nn.Parameter(torch.zeros(heads, span)) for span in self.key_spans)
         self.affinity = nn.Parameter(torch.zeros(heads, num_scales, num_scales))
         self.norm = nn.LayerNorm(d_model)
-        self.affinity.requires_grad_(num_scales > 1)  # of one scale it shifts every score alike
+        self.affinity.requires_grad_(across and num_scales > 1)  # of one scale it shifts every score alike
         if num_scales * max(self.key_spans) == 1:  # a softmax over one state is 1 whatever is asked
             self.query.requires_grad_(False)
             self.recency.requires_grad_(False)
@@ -86,7 +87,11 @@ class MultiResolutionAttention(nn.Module):
         recency = torch.stack(
             [nn.functional.pad(r, (0, self.num_keys - r.shape[-1])) for r in self.recency], dim=1
         )
-        return self.affinity[..., None] + recency[:, None]
+        affinity: Tensor = self.affinity
+        if not self.across:
+            others = ~torch.eye(affinity.shape[-1], dtype=torch.bool, device=affinity.device)
+            affinity = affinity.masked_fill(others, _NEVER)
+        return affinity[..., None] + recency[:, None]
 
 
 def explicit_across(
@@ -144,21 +149,23 @@ class CrossScaleFusion(nn.Module):
     over equal footing can.
     """
 
-    def __init__(self, d_model: int, num_scales: int) -> None:
+    def __init__(self, d_model: int, num_scales: int, *, gated: bool = True) -> None:
         super().__init__()
+        self.gated = gated  # whether the weights are learned, or equal
         self.static = nn.Parameter(torch.zeros(num_scales))
         self.dynamic = nn.ModuleList(
             nn.Sequential(Linear(d_model, d_model // 4), nn.GELU(), Linear(d_model // 4, 1))
             for _ in range(num_scales)
         )
-        self.requires_grad_(num_scales > 1)
+        self.requires_grad_(gated and num_scales > 1)
 
     def forward(
         self, states_bnsd: Float[Tensor, "B N S D"], present_bns: Bool[Tensor, "B N S"]
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B N S"]]:
         """The fused state and the gate (sums to 1, zero where a scale is absent; all zero where all are)."""
         dynamic = torch.cat([score(states_bnsd[:, :, i]) for i, score in enumerate(self.dynamic)], dim=-1)
-        gate = torch.softmax((self.static + dynamic).masked_fill(~present_bns, _NEVER), dim=-1) * present_bns
+        scores = self.static + dynamic if self.gated else torch.zeros_like(dynamic)
+        gate = torch.softmax(scores.masked_fill(~present_bns, _NEVER), dim=-1) * present_bns
         return (gate[..., None] * states_bnsd).sum(dim=2), gate
 
 

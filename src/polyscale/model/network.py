@@ -82,8 +82,10 @@ class MultiScaleAttention(nn.Module):
             for encoder, names, reach in zip(settings.encoders, spec.features, reaches, strict=True)
         )
         self.key_spans = [reach.key_span for reach in reaches]
-        self.attention = MultiResolutionAttention(settings.d_model, settings.cross_heads, self.key_spans)
-        self.fusion = CrossScaleFusion(settings.d_model, len(spec.scales))
+        self.attention = MultiResolutionAttention(
+            settings.d_model, settings.cross_heads, self.key_spans, across=settings.cross_scale
+        )
+        self.fusion = CrossScaleFusion(settings.d_model, len(spec.scales), gated=settings.gate)
         self.heads = Heads(settings.d_model, spec.num_origin_inputs, len(spec.horizons), spec.levels)
         self.across_symbols = (
             AttentionAcrossSymbols(settings.d_model, settings.cross_heads)

@@ -31,6 +31,10 @@ class NetworkSettings(Settings):
         lt=1,
         description="share of origins at which training tries to leave out one scale, drawn at random",
     )
+    cross_scale: bool = Field(
+        True, description="whether scales ask one another; false: each state stays its own"
+    )
+    gate: bool = Field(True, description="whether scales are weighed by a gate; false: equally")
     across_symbols: bool = Field(
         False, description="each symbol's state asks those of all symbols of the run at the same close"
     )

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 
+from polyscale.dataset.panel import num_clock_inputs
 from polyscale.market.errors import HistoryError, RunError, TrainingError
 from polyscale.model.network import MultiScaleAttention, NetworkOutput
 from polyscale.model.settings import NetworkSpec
@@ -104,7 +105,8 @@ def _module(
     network.heads.set_base_quantiles(torch.from_numpy(quantiles))
     reference = _base_losses(train, network, ahead)
     steps = most_batches(train, settings.stretch, settings.stretches_per_batch)
-    module = TrainingModule(network, settings, ahead, reference, steps, seed)
+    clock = num_clock_inputs(train.settings)
+    module = TrainingModule(network, settings, ahead, reference, steps, seed, clock)
     network.set_checkpointing(settings.checkpointing)
     if settings.compile and _has_compiler():
         network.compile()

@@ -98,12 +98,15 @@ def unless_surprised(labels: Labels, log_variance: Float[Tensor, "B N H"]) -> La
     )
 
 
-def total_loss(parts: LossParts, reference: LossParts, settings: TrainingSettings) -> Tensor:
-    """One number: every part in units of the base's, averaged over horizons."""
+def total_loss(
+    parts: LossParts, reference: LossParts, log_bars: Float[Tensor, " H"], settings: TrainingSettings
+) -> Tensor:
+    """One number: every part in units of the base's, averaged over horizons, long ones for less."""
+    weights = torch.softmax(-settings.horizon_power * log_bars, dim=0)
     return (
-        (parts.qlike / reference.qlike).mean()
-        + settings.quantile_weight * (parts.pinball / reference.pinball).mean()
-        + settings.direction_weight * (parts.direction / reference.direction).mean()
+        (weights * parts.qlike / reference.qlike).sum()
+        + settings.quantile_weight * (weights * parts.pinball / reference.pinball).sum()
+        + settings.direction_weight * (weights * parts.direction / reference.direction).sum()
     )
 
 

@@ -47,12 +47,13 @@ class TrainingModule(pl.LightningModule):
         reference: LossParts,
         steps_per_epoch: int,
         seed: int,
+        num_clock: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self.settings, self.reference, self.seed = settings, reference, seed
-        self.steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch, self.num_clock = steps_per_epoch, num_clock
         self.guard = Guard(settings, self.network, self.average)
         self._loss = math.nan  # of the step under way
         self._trained: list[tuple[float, int]] = []  # loss and origins of each step that was taken
@@ -74,10 +75,10 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: tuple[NetworkInput, Labels], batch_idx: int) -> Tensor:
         """Loss of one batch; one that is not finite makes every gradient NaN, in all processes."""
         inputs, labels = batch
-        inputs = shift_levels(inputs, self.settings.level_noise)
+        inputs = shift_levels(inputs, self.settings, self.num_clock)
         counts = _counts_of_all(labels)
         parts = loss_parts(self.network(inputs), labels, self.levels, self.log_bars, counts)
-        loss = total_loss(parts, self.reference, self.settings)
+        loss = total_loss(parts, self.reference, self.log_bars, self.settings)
         self._loss = loss.item()
         return loss if math.isfinite(self._loss) else loss * math.nan
 
@@ -119,7 +120,7 @@ class TrainingModule(pl.LightningModule):
         inputs, labels = batch
         self.average.eval()
         parts = loss_parts(self.average(inputs), labels, self.levels, self.log_bars)
-        loss = total_loss(parts, self.reference, self.settings)
+        loss = total_loss(parts, self.reference, self.log_bars, self.settings)
         qlike = (parts.qlike / self.reference.qlike).mean()
         self._validated.append(_Scored(loss.item(), qlike.item(), int(labels.counted.sum())))
 
@@ -187,16 +188,26 @@ def _counts_of_all(labels: Labels) -> LossParts:
     return LossParts(*(whole / ranks.size()))
 
 
-def shift_levels(inputs: NetworkInput, noise: float) -> NetworkInput:
-    """Shift every input of a stretch by a constant of its own.
+def shift_levels(inputs: NetworkInput, settings: TrainingSettings, num_clock: int) -> NetworkInput:
+    """Shift every input of a stretch by a constant of its own, but for the clock.
 
     A few hundred days of slowly moving levels tell the date, and a network that knows the date has the labels
-    by heart; what moves inside a stretch stays as it is.
+    by heart; what moves inside a stretch stays as it is. The hour and the weekday tell no date.
+
+    Parameters
+    ----------
+    num_clock
+        First inputs of the origin that are clock and ages.
     """
-    if noise == 0:
-        return inputs
-    rows = [x + noise * torch.randn(x.shape[0], 1, x.shape[2]) for x in inputs.rows]
-    origin = inputs.origin + noise * torch.randn(inputs.origin.shape[0], 1, inputs.origin.shape[2])
+    of_rows = settings.level_noise
+    of_origin = of_rows if settings.origin_noise is None else settings.origin_noise
+    rows, origin = inputs.rows, inputs.origin
+    if of_rows:
+        rows = [x + of_rows * torch.randn(x.shape[0], 1, x.shape[2]) for x in rows]
+    if of_origin:
+        shift = of_origin * torch.randn(origin.shape[0], 1, origin.shape[2])
+        shift[..., :num_clock] = 0.0
+        origin = origin + shift
     return inputs._replace(rows=rows, origin=origin)
 
 

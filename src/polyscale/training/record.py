@@ -16,7 +16,7 @@ from torch import Tensor
 from polyscale.training import ranks
 from polyscale.training.module import TrainingModule
 from polyscale.training.progress import LAST, EpochReport, Progress
-from polyscale.training.settings import TrainingSettings
+from polyscale.training.settings import Kept, TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Record(Callback):
 
     def __init__(self, folder: Path, settings: TrainingSettings, progress: Progress | None) -> None:
         self.folder, self.progress = folder, progress
-        self.epochs, self.patience = settings.epochs, settings.patience
+        self.epochs, self.patience, self.keep = settings.epochs, settings.patience, settings.keep
         self.reports: list[EpochReport] = []
         self.best: dict[str, Tensor] | None = None
         self.best_epoch = 0
@@ -74,7 +74,7 @@ class Record(Callback):
         """A loss that is not finite never is."""
         if report.val_loss is None:
             return False
-        if self.best is None:
+        if self.best is None or self.keep is Kept.LAST:
             return True
         before = self.reports[self.best_epoch - 1].val_loss
         return before is not None and report.val_loss < before

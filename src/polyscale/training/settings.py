@@ -23,6 +23,13 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class Kept(StrEnum):
+    """Which epoch's averaged weights become the model."""
+
+    BEST = "best"  # the least validation loss
+    LAST = "last"  # where validation is too short to tell epochs apart, and the schedule has come to rest
+
+
 class TrainingSettings(Settings):
     """Batches are stretches of consecutive origins, drawn from all symbols."""
 
@@ -38,6 +45,7 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.01, ge=0)
     gradient_clip: float = Field(1.0, gt=0, description="norm")
     ema_decay: float = Field(0.98, ge=0, lt=1, description="of the weights that are kept, per step")
+    keep: Kept = Kept.BEST
     patience: int = Field(6, ge=1, description="epochs without a better validation loss before stopping")
     max_skipped: int = Field(
         4,
@@ -51,6 +59,16 @@ class TrainingSettings(Settings):
         0.0,
         ge=0,
         description="sd of a random shift of every input, constant over a stretch, against memorised dates",
+    )
+    origin_noise: float | None = Field(
+        None,
+        ge=0,
+        description="the same of the origin's inputs but the clock; absent: level_noise",
+    )
+    horizon_power: float = Field(
+        0.5,
+        ge=0,
+        description="a horizon weighs as its length to minus this: few labels of a long one are independent",
     )
     quantile_weight: float = Field(0.5, ge=0)
     direction_weight: float = Field(0.2, ge=0)

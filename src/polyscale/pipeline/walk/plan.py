@@ -1,0 +1,91 @@
+"""What a walk-forward has to do: fold x group x seed.
+
+In: config and symbols. Out: tasks, each named by where its results are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from polyscale.dataset.folds import Fold, folds
+from polyscale.dataset.settings import WalkForwardSettings
+from polyscale.pipeline.load import SymbolBars
+
+
+@dataclass(frozen=True)
+class Group:
+    """Who is learned from and who is tested, by position among the symbols."""
+
+    name: str
+    learned: tuple[int, ...]
+    tested: tuple[int, ...]
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """All whose panels are needed."""
+        return tuple(sorted({*self.learned, *self.tested}))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fit of the network, as it is configured or as a variant of that, or of a baseline."""
+
+    kind: str  # NETWORK, ABLATION or BASELINE
+    name: str  # which of its kind
+    fold: Fold
+    group: Group
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Its place in the evaluation's folder."""
+        return f"{self.kind}/{self.name}/{self.fold.name}/{self.group.name}/seed-{self.seed}"
+
+
+NETWORK: Final = "network"
+ABLATION: Final = "ablation"
+BASELINE: Final = "baseline"
+FULL: Final = "full"  # the network as it is configured
+
+
+def plan(
+    settings: WalkForwardSettings,
+    symbols: Sequence[SymbolBars],
+    first_seed: int,
+    baselines: Sequence[str],
+    variants: Sequence[str],
+) -> list[Task]:
+    """The network with every seed, baselines and variants with the first; folds in order of time."""
+    seeds = range(first_seed, first_seed + settings.seeds)
+    named = [(NETWORK, FULL, seed) for seed in seeds]
+    named += [(ABLATION, variant, first_seed) for variant in variants]
+    named += [(BASELINE, baseline, first_seed) for baseline in baselines]
+    places = [(fold, group) for fold in folds(settings) for group in groups(settings, symbols)]
+    return [Task(kind, name, fold, group, seed) for fold, group in places for kind, name, seed in named]
+
+
+def groups(settings: WalkForwardSettings, symbols: Sequence[SymbolBars]) -> list[Group]:
+    """All together, each alone, or all but one; lessons are learned from wherever their symbol is not out."""
+    tested = [i for i, item in enumerate(symbols) if not item.lesson]
+    if settings.leave_out:
+        names = settings.leave_out
+        return [
+            Group(
+                f"without-{name}",
+                tuple(i for i, item in enumerate(symbols) if item.market.symbol != name),
+                tuple(i for i in tested if symbols[i].market.symbol == name),
+            )
+            for name in names
+        ]
+    if settings.pooled:
+        return [Group("all", tuple(range(len(symbols))), tuple(tested))]
+    return [
+        Group(
+            symbols[i].market.symbol,
+            tuple(j for j, item in enumerate(symbols) if item.market.symbol == symbols[i].market.symbol),
+            (i,),
+        )
+        for i in tested
+    ]
