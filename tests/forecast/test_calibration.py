@@ -8,14 +8,15 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
 from polyscale.forecast.conformal import conformal
-from polyscale.forecast.direction_slope import fit_slopes, sloped
 from polyscale.forecast.ensemble import average
+from polyscale.forecast.slopes import Slopes, fit_slopes, sloped
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 
 LEVELS = (0.05, 0.5, 0.95)
 HOUR_MS = 3_600_000
+NORMAL = np.tile(norm.ppf(LEVELS), (2, 1))  # quantiles of the base, in units of volatility
 
 
 def forecast(num=2_000, sd=1.0, prob=0.5, seed=0, horizons=("1h", "4h")):
@@ -53,24 +54,47 @@ def test_an_ensemble_is_the_mean_of_log_variances_quantiles_and_probabilities():
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.4, 1.0, 2.0])
-def test_the_slope_is_that_of_maximum_likelihood_between_0_and_1(truth):
+def test_the_slope_of_direction_is_that_of_maximum_likelihood_between_0_and_1(truth):
     rng = np.random.default_rng(3)
-    logit = rng.normal(size=20_000)
-    came = np.where(rng.random(20_000) < 1 / (1 + np.exp(-truth * logit)), 0.01, -0.01)
-    said = (1 / (1 + np.exp(-logit)))[:, None]
-    found = fit_slopes(said, came[:, None])[0]
+    given = forecast(20_000, horizons=("1h",))
+    logit = rng.normal(size=(20_000, 1))
+    came = np.where(rng.random((20_000, 1)) < 1 / (1 + np.exp(-truth * logit)), 0.01, -0.01)
+    given = dataclasses.replace(given, prob_up=1 / (1 + np.exp(-logit)))
+    found = fit_slopes([given], [came], NORMAL[:1]).direction[0]
     best = minimize_scalar(lambda s: np.logaddexp(0, -s * logit * np.sign(came)).sum()).x
     assert found == pytest.approx(np.clip(best, 0, 1), abs=1e-3)
     assert abs(found - min(truth, 1)) < 0.05
 
 
+@pytest.mark.parametrize(("truth", "slope"), [(0.0, 0.0), (0.4, 0.2), (1.0, 0.5), (2.0, 0.5)])
+def test_the_slope_of_shape_is_half_of_what_fits_best(truth, slope):
+    given = forecast(20_000, horizons=("1h",))
+    shift = np.random.default_rng(4).normal(size=(20_000, 1))
+    moved = given.quantiles + (given.volatility * shift)[..., None]
+    came = given.volatility * (truth * shift + np.random.default_rng(5).normal(size=shift.shape))
+    told = dataclasses.replace(given, quantiles=moved)
+    found = fit_slopes(
+        [told.at(np.arange(9_000)), told.at(np.arange(9_000, 20_000))],
+        [came[:9_000], came[9_000:]],
+        NORMAL[:1],
+    )
+    assert found.shape[0] == pytest.approx(slope, abs=0.02)
+    drawn = sloped(told, found, NORMAL[:1])
+    expected = given.quantiles + found.shape[0] * (given.volatility * shift)[..., None]
+    np.testing.assert_allclose(drawn.quantiles, expected, atol=1e-9)
+
+
 def test_a_direction_that_is_wrong_becomes_a_coin_and_zero_returns_say_nothing():
     given = forecast(500)
     against = -(given.prob_up - 0.5)
-    assert fit_slopes(given.prob_up, against) == pytest.approx([0, 0], abs=1e-6)
-    np.testing.assert_allclose(sloped(given, np.zeros(2)).prob_up, 0.5)
-    np.testing.assert_allclose(sloped(given, np.ones(2)).prob_up, given.prob_up, rtol=1e-9)
-    assert (fit_slopes(given.prob_up, np.zeros((500, 2))) == 0).all()
+    slopes = fit_slopes([given], [against], NORMAL)
+    assert slopes.direction == pytest.approx([0, 0], abs=1e-6)
+    nothing, everything = (Slopes(np.full(2, k), np.full(2, k)) for k in (0.0, 1.0))
+    np.testing.assert_allclose(sloped(given, nothing, NORMAL).prob_up, 0.5)
+    np.testing.assert_allclose(sloped(given, everything, NORMAL).prob_up, given.prob_up, rtol=1e-9)
+    np.testing.assert_allclose(sloped(given, everything, NORMAL).quantiles, given.quantiles, atol=1e-12)
+    assert (fit_slopes([given], [np.zeros((500, 2))], NORMAL).direction == 0).all()
+    assert (fit_slopes([given], [np.full((500, 2), np.nan)], NORMAL).shape == 0).all()
 
 
 def overlapping(num, ahead, seed):

@@ -9,7 +9,7 @@ conformal steps go on without a break, for the network and for every rival alike
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,8 @@ from polyscale.dataset.folds import Fold
 from polyscale.dataset.panel import Panel
 from polyscale.evaluation.contest import Entry
 from polyscale.forecast.conformal import conformal
-from polyscale.forecast.direction_slope import sloped
 from polyscale.forecast.ensemble import average
+from polyscale.forecast.slopes import Slopes, sloped
 from polyscale.market.forecast import Floats, Forecast
 from polyscale.pipeline.walk.keep import kept_facts, kept_forecast, kept_said
 from polyscale.pipeline.walk.plan import ABLATION, BASELINE, NETWORK, Task
@@ -44,7 +44,7 @@ class Track:
     log_variance: Floats  # [N, H] what came, NaN where not known
     returns: Floats  # [N, H]
     sigma: Floats  # [N] volatility per bar of the last day
-    slopes: Floats  # [folds, H] of the direction's logit
+    slopes: tuple[Slopes, ...]  # of each fold
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,27 +52,36 @@ class _Said:
     """One fold on its part of the line; n origins of the panel at `rows`."""
 
     rows: NDArray[np.int64]
-    forecast: Forecast  # the seeds' mean, its direction sloped
+    forecast: Forecast  # the seeds' mean, its direction and shape sloped
     first_seed: Floats  # [n, H]
     rivals: dict[str, Floats]  # [n, H], NaN off the grid
     variants: dict[str, Floats]  # [n, H]
     base_quantiles: Floats  # [n, H, Q] in units of volatility
     tail: Floats  # [n, H]
-    slopes: Floats  # [H]
+    slopes: Slopes
 
 
-def assemble(folder: RunFolder, config: RunConfig, tasks: Sequence[Task], panel: Panel) -> Track | None:
+def assemble(
+    folder: RunFolder,
+    config: RunConfig,
+    tasks: Sequence[Task],
+    panel: Panel,
+    slopes: Mapping[Fold, Slopes],
+) -> Track | None:
     """Put a symbol's folds together; None if no fold tests it.
 
     Parameters
     ----------
     tasks
         Of the group that tests this symbol, all of them done.
+    slopes
+        The frozen calibration of the group in each fold.
     """
     folds = list(dict.fromkeys(task.fold for task in tasks))
     said: list[_Said] = []
     for fold in folds:
-        found = _fold(folder, fold, [task for task in tasks if task.fold == fold], panel, first=not said)
+        of_fold = [task for task in tasks if task.fold == fold]
+        found = _fold(folder, fold, of_fold, panel, slopes[fold], first=not said)
         said += [found] if found else []
     if not said:
         return None
@@ -103,11 +112,13 @@ def assemble(folder: RunFolder, config: RunConfig, tasks: Sequence[Task], panel:
         log_variance=panel.targets.log_variance[rows][judged],
         returns=returns[judged],
         sigma=panel.targets.sigma[rows][judged],
-        slopes=np.stack([each.slopes for each in said]),
+        slopes=tuple(each.slopes for each in said),
     )
 
 
-def _fold(folder: RunFolder, fold: Fold, tasks: list[Task], panel: Panel, *, first: bool) -> _Said | None:
+def _fold(
+    folder: RunFolder, fold: Fold, tasks: list[Task], panel: Panel, slopes: Slopes, *, first: bool
+) -> _Said | None:
     networks = [task for task in tasks if task.kind == NETWORK]
     found = [kept_forecast(folder, task, panel.symbol) for task in networks]
     seeds = [forecast for forecast in found if forecast is not None]
@@ -118,10 +129,10 @@ def _fold(folder: RunFolder, fold: Fold, tasks: list[Task], panel: Panel, *, fir
     inside = (times > begin) & (times <= fold.ends.test_end)
     if not inside.any():
         return None
-    slopes = _slopes(folder, networks, fold)
-    mean = sloped(average([forecast.at(inside) for forecast in seeds]), slopes)
-    rows = np.searchsorted(panel.time_ms, times[inside])
     facts = kept_facts(folder, networks[0])
+    base_quantiles = np.array(facts["base_quantiles"])
+    mean = sloped(average([forecast.at(inside) for forecast in seeds]), slopes, base_quantiles)
+    rows = np.searchsorted(panel.time_ms, times[inside])
     rivals = {task.name: _rival(folder, task, panel, rows) for task in tasks if task.kind == BASELINE}
     variants = {
         task.name: _on_rows(forecast, panel, rows)
@@ -134,15 +145,10 @@ def _fold(folder: RunFolder, fold: Fold, tasks: list[Task], panel: Panel, *, fir
         first_seed=_log_variance(seeds[0].at(inside), panel),
         rivals=rivals,
         variants=variants,
-        base_quantiles=np.broadcast_to(np.array(facts["base_quantiles"]), mean.quantiles.shape),
+        base_quantiles=np.broadcast_to(base_quantiles, mean.quantiles.shape),
         tail=np.broadcast_to(np.array(facts["tail"]), mean.volatility.shape),
         slopes=slopes,
     )
-
-
-def _slopes(folder: RunFolder, networks: list[Task], fold: Fold) -> Floats:
-    """Slopes of the direction [H], fitted by each network on the fold's validation and kept; their mean."""
-    return np.mean([kept_facts(folder, task)["slopes"] for task in networks], axis=0)
 
 
 def _rival(folder: RunFolder, task: Task, panel: Panel, rows: NDArray[np.int64]) -> Floats:

@@ -14,6 +14,7 @@ from polyscale.pipeline.load import SymbolBars, load_at_version, pin_version, sa
 from polyscale.pipeline.run import Observer, read_run_config, start
 from polyscale.pipeline.walk.ablations import ablations
 from polyscale.pipeline.walk.assemble import assemble
+from polyscale.pipeline.walk.calibrate import calibrate
 from polyscale.pipeline.walk.keep import is_done, keep, kept_facts
 from polyscale.pipeline.walk.plan import FULL, NETWORK, Task, plan
 from polyscale.pipeline.walk.results import results_of
@@ -88,11 +89,17 @@ def judge_walk(
     folder: RunFolder, config: RunConfig, symbols: list[SymbolBars], tasks: Sequence[Task]
 ) -> dict[str, Any]:
     """Judge what the tasks have kept."""
-    tracks = []
-    for i, panel in enumerate(panels_of(config, symbols)):
-        testing = [task for task in tasks if i in task.group.tested]
-        track = assemble(folder, config, testing, panel) if testing else None
-        tracks += [track] if track is not None else []
+    panels, tracks = panels_of(config, symbols), []
+    for group in dict.fromkeys(task.group for task in tasks):
+        of_group, tested = [task for task in tasks if task.group == group], [panels[i] for i in group.tested]
+        slopes = {
+            fold: calibrate(
+                folder, fold, [t for t in of_group if t.kind == NETWORK and t.fold == fold], tested
+            )
+            for fold in dict.fromkeys(task.fold for task in of_group)
+        }
+        found = [assemble(folder, config, of_group, panel, slopes) for panel in tested]
+        tracks += [track for track in found if track is not None]
     return results_of(tracks, config)
 
 

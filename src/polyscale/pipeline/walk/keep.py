@@ -43,11 +43,10 @@ def keep(folder: RunFolder, task: Task, done: Done) -> None:
     if done.model is not None:
         save_model(done.model, fresh)
     about: dict[str, Any] = {"seconds": round(done.seconds, 3)}
-    if done.model is not None and done.tail is not None and done.slopes is not None:
+    if done.model is not None and done.tail is not None:
         about["history"] = [asdict(report) for report in done.history]
         about["base_quantiles"] = done.model.network.heads.base_quantiles.double().tolist()
         about["tail"] = done.tail.tolist()
-        about["slopes"] = done.slopes.tolist()
     (fresh / _DONE).write_text(json.dumps(about, indent=1) + "\n")
     shutil.rmtree(place, ignore_errors=True)
     fresh.rename(place)
@@ -71,7 +70,7 @@ def kept_said(folder: RunFolder, task: Task, symbol: str) -> LogVariances | None
 
 
 def kept_facts(folder: RunFolder, task: Task) -> dict[str, Any]:
-    """What task.json says: ``seconds`` of the fit; of networks ``base_quantiles``, ``tail``, ``slopes``."""
+    """What task.json says: ``seconds`` of the fit; of networks ``base_quantiles`` [H, Q] and ``tail`` [H]."""
     facts: dict[str, Any] = json.loads((_place(folder, task) / _DONE).read_text())
     return facts
 

@@ -40,7 +40,10 @@ def results_of(tracks: Sequence[Track], config: RunConfig) -> dict[str, Any]:
                 "tail_risk": [_tail(track, config, h) for h in range(len(config.data.horizons))],
                 "breakdown": [_breakdown(track, config, h) for h in range(len(config.data.horizons))],
                 "ablations": _ablations(track),
-                "direction_slopes": track.slopes.tolist(),
+                "slopes": [
+                    {"direction": each.direction.tolist(), "shape": each.shape.tolist()}
+                    for each in track.slopes
+                ],
                 "first": str(track.forecast.close_time[0]),
                 "last": str(track.forecast.close_time[-1]),
             }

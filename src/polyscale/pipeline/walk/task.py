@@ -24,7 +24,6 @@ from polyscale.dataset.split import Split, check_parts
 from polyscale.evaluation.baselines.registry import BASELINES
 from polyscale.evaluation.baselines.rows import Rows
 from polyscale.evaluation.settings import EvaluationSettings
-from polyscale.forecast.direction_slope import fit_slopes
 from polyscale.market.forecast import Forecast
 from polyscale.pipeline.judge import forecast_panel
 from polyscale.pipeline.learn import Prepared, learn, panel_of, splits_of
@@ -54,7 +53,6 @@ class Done:
     said: dict[str, LogVariances] = field(default_factory=dict)
     model: Model | None = None
     tail: Floats | None = None  # [H] expected shortfall over value at risk of training returns
-    slopes: Floats | None = None  # [H] of the direction's logit, fitted on validation
     history: tuple[EpochReport, ...] = ()
 
 
@@ -93,7 +91,6 @@ def _run_network(config: RunConfig, symbols: list[SymbolBars], task: Task) -> Do
         forecasts=forecasts,
         model=model,
         tail=_tail(prepared, config.levels[0]),
-        slopes=_slopes(prepared, forecasts),
         history=tuple(history),
     )
 
@@ -134,20 +131,6 @@ def _tail(prepared: Prepared, level: float) -> Floats:
     return np.array(
         [column[column <= low].mean() / low for column, low in zip(standard.T, lowest, strict=True)]
     )
-
-
-def _slopes(prepared: Prepared, forecasts: Mapping[str, Forecast]) -> Floats:
-    """Slopes of the direction's logit [H] from the validation of the tested symbols; 1 where none has any."""
-    said, came = [], []
-    for panel, part in zip(prepared.panels, prepared.splits, strict=True):
-        if panel.symbol in forecasts and part.validate.any():
-            forecast = forecasts[panel.symbol]
-            times = forecast.close_time.astype("datetime64[ms]").astype(np.int64)
-            said.append(forecast.prob_up[np.isin(times, panel.time_ms[part.validate])])
-            came.append(panel.targets.log_return[part.validate])
-    if not said:
-        return np.ones(len(prepared.panels[0].targets.horizons))
-    return fit_slopes(np.concatenate(said), np.concatenate(came))
 
 
 def _asked(prepared: Prepared, group: Group) -> list[tuple[Panel, Bools]]:

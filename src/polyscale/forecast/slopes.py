@@ -1,0 +1,96 @@
+"""How far a network's own shape and direction may be believed: slopes, a frozen fit on validation.
+
+In: forecasts of validation and what came. Out: slopes between 0 and 1 per horizon. At 0 a probability of up
+is one half, and quantiles have the base's shape around the forecast volatility: validation showed nothing
+that the network knew beyond that. There is no intercept: a month's drift is no forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from polyscale.market.forecast import Floats, Forecast
+
+_TRUST: Final = 0.5  # of the best slope of a shape: what fits one month best fits the next less well
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Per horizon, of the logit of up and of the quantiles' distance from the base's."""
+
+    direction: Floats  # [H]
+    shape: Floats  # [H]
+
+
+def fit_slopes(
+    forecasts: Sequence[Forecast], log_returns: Sequence[Floats], base_quantiles: Floats
+) -> Slopes:
+    """Fit on all symbols together: by likelihood, and by pinball loss in units of the forecast volatility.
+
+    Parameters
+    ----------
+    log_returns
+        [N, H] of each forecast's origins; NaN is left out, and exact zeros have no direction.
+    base_quantiles
+        [H, Q] in units of volatility.
+    """
+    prob, volatility, quantiles = (
+        np.concatenate([getattr(each, name) for each in forecasts])
+        for name in ("prob_up", "volatility", "quantiles")
+    )
+    came = np.concatenate(list(log_returns))
+    horizons = range(came.shape[1])
+    levels = np.array(forecasts[0].levels)
+    direction = [_direction_slope(prob[:, h], came[:, h]) for h in horizons]
+    shape = [
+        _TRUST
+        * _shape_slope(
+            quantiles[:, h] / volatility[:, h, None], base_quantiles[h], came[:, h] / volatility[:, h], levels
+        )
+        for h in horizons
+    ]
+    return Slopes(np.array(direction), np.array(shape))
+
+
+def sloped(forecast: Forecast, slopes: Slopes, base_quantiles: Floats) -> Forecast:
+    """The forecast with its direction and shape drawn as far back as the slopes say."""
+    plain = base_quantiles * forecast.volatility[..., None]
+    return replace(
+        forecast,
+        prob_up=1.0 / (1.0 + np.exp(-slopes.direction * _logit(forecast.prob_up))),
+        quantiles=plain + slopes.shape[:, None] * (forecast.quantiles - plain),
+    )
+
+
+def _direction_slope(prob_up: Floats, log_return: Floats) -> float:
+    """Temperature scaling (Guo et al. 2017), kept between 0 and 1."""
+    moved = np.isfinite(log_return) & (log_return != 0)
+    signed = _logit(prob_up[moved]) * np.sign(log_return[moved])
+    return _best(lambda slope: float(np.logaddexp(0.0, -slope * signed).mean())) if moved.any() else 0.0
+
+
+def _shape_slope(quantiles: Floats, base: Floats, standard_return: Floats, levels: Floats) -> float:
+    known = np.isfinite(standard_return)
+    own, came = quantiles[known] - base, standard_return[known, None] - base
+
+    def loss(slope: float) -> float:
+        miss = came - slope * own
+        return float(np.maximum(levels * miss, (levels - 1.0) * miss).mean())
+
+    return _best(loss) if known.any() else 0.0
+
+
+def _best(loss: Callable[[float], float]) -> float:
+    """Where a convex loss is least between 0 and 1, the ends included."""
+    found = minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-4})
+    return min((0.0, 1.0, float(found.x)), key=loss)
+
+
+def _logit(prob: Floats) -> Floats:
+    inside = np.clip(prob, 1e-6, 1 - 1e-6)
+    return np.log(inside / (1 - inside))
