@@ -26,7 +26,7 @@ from polyscale.market.settings import Settings
 from polyscale.model.network import MultiScaleAttention
 from polyscale.model.settings import NetworkSpec
 
-FORMAT = 3  # 3: attention over levels of means; 2: features by scale, probes instead of hashes of text
+FORMAT = 4  # 4: the base's surprises as inputs; 3: attention over levels of means; 2: features by scale
 _WEIGHTS, _FACTS = "model.safetensors", "model.json"
 
 
