@@ -8,6 +8,7 @@ from polyscale.base.forecasts import base_forecast, last_value, log_har
 from polyscale.base.regressors import base_regressors, har_regressors, season, span_bars
 from polyscale.base.rolling import Loss, _fit, rolling_forecast
 from polyscale.base.settings import BaseSettings
+from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import DAY_MS, Timeframe
 from polyscale.scales.grid import to_grid
 from polyscale.targets.targets import make_targets
@@ -124,3 +125,23 @@ def test_the_rolling_fit_does_not_know_its_future_across_a_hole(bars):
 def test_season_repeats_every_week():
     time = np.arange(0, 14 * DAY_MS, 3_600_000)
     np.testing.assert_allclose(season(time)[:168], season(time)[168:], atol=1e-9)
+
+
+def test_a_crash_among_the_regressors_takes_the_forecast_nowhere_that_no_label_has_been():
+    bars = simulate_bars(SimulationSettings(days=40, timeframe=Timeframe(15), seed=3))
+    crash = 30 * 96
+    factor = np.ones(len(bars))
+    factor[crash] = 0.4
+    wrecked = bars.with_columns(
+        low=pl.col("low") * pl.Series(factor),
+        close=pl.col("close") * pl.Series(factor),
+    )
+    base, horizons = Timeframe(15), (Timeframe(60), Timeframe(1_440))
+    settings = BaseSettings(window_days=15, min_days=5)
+    targets = make_targets(wrecked, base, horizons)
+    found = base_forecast(wrecked, base, targets, settings)
+    for h in range(2):
+        known = np.isfinite(found[:, h])
+        assert known.sum() > 1_000
+        assert found[known, h].min() >= np.nanmin(targets.log_variance[:, h])
+        assert found[known, h].max() <= np.nanmax(targets.log_variance[:, h])

@@ -62,7 +62,9 @@ def rolling_forecast(
     -------
     numpy.ndarray
         [T, H] log of the expected mean variance: the regression's value plus the log of the mean of
-        exp(residual), residuals clipped at 4 robust standard deviations.
+        exp(residual), residuals clipped at 4 robust standard deviations; kept within the labels that it was
+        fitted on, for a crash among the regressors takes a line anywhere (the insanity filter of Swanson and
+        White 1997).
     """
     warm = np.isfinite(regressors).all(axis=1)
     fitted = warm & ((time_ms // MINUTE_MS) % settings.every_minutes == 0)
@@ -78,8 +80,10 @@ def rolling_forecast(
             rows = rows[fitted[rows] & np.isfinite(log_variance[rows, h])]
             if not _enough(time_ms[rows], settings, regressors.shape[1]):
                 continue
-            coefficients = _fit(regressors[rows], log_variance[rows, h], loss)
-            forecast[start:end, h] = coefficients[0] + regressors[start:end] @ coefficients[1:]
+            labels = log_variance[rows, h]
+            coefficients = _fit(regressors[rows], labels, loss)
+            said = coefficients[0] + regressors[start:end] @ coefficients[1:]
+            forecast[start:end, h] = np.clip(said, labels.min(), labels.max())
     return forecast
 
 
