@@ -23,7 +23,7 @@ from polyscale.pipeline.run import Silent, evaluate, load_run
 from polyscale.scales.align import align
 from polyscale.store.store import Store
 from polyscale.strategy import signal
-from tests.pipeline.small import small
+from tests.pipeline.small import believed, small
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def complete(tmp_path_factory):
     """A complete run with a coarse scale, and what it was made from."""
     root = tmp_path_factory.mktemp("runs")
     job = begin(parse_config(small(), "small"), Store(root / "store"), root, Silent())
-    run = job.train(Silent())
+    run = believed(job.train(Silent()))
     evaluate(run, job.symbols, job.prepared, Silent())
     return run, job.symbols
 

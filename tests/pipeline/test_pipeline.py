@@ -19,7 +19,7 @@ from polyscale.runs.folder import State
 from polyscale.scales.resample import resample
 from polyscale.store.store import Store
 from polyscale.strategy.signal import decide
-from tests.pipeline.small import small
+from tests.pipeline.small import believed, small
 
 CONFIG = parse_config(small(), "small")
 
@@ -139,11 +139,8 @@ def of_program(tmp_path_factory, sim_bars):
     sim_bars.rename({"close_time": "time"}).write_parquet(path)
     bars = polyscale.read_bars(path, "15m", label="close")
     market = CONFIG.market.model_copy(update={"source": "store", "simulation": None})
-    return (
-        polyscale.fit(CONFIG.model_copy(update={"market": market}), {"SIM": bars}, runs=folder),
-        bars,
-        folder,
-    )
+    run = polyscale.fit(CONFIG.model_copy(update={"market": market}), {"SIM": bars}, runs=folder)
+    return believed(run), bars, folder
 
 
 def test_the_api_forecasts_trades_and_judges_the_same_test(of_program):

@@ -11,7 +11,7 @@ from polyscale.pipeline.load import load_symbols
 from polyscale.pipeline.run import Silent
 from polyscale.pipeline.walk.ablations import ablations
 from polyscale.pipeline.walk.evaluate import begin, evaluate_walk
-from polyscale.pipeline.walk.plan import FULL, groups, plan
+from polyscale.pipeline.walk.plan import FULL, cohorts, plan
 from polyscale.pipeline.walk.task import Work
 from polyscale.runs.folder import State
 from polyscale.store.store import Store
@@ -86,7 +86,7 @@ def test_groups_all_together_each_alone_and_one_left_out_on_every_venue():
     every = [*symbols, lesson]
 
     def of(**walk):
-        return [(g.name, g.learned, g.tested) for g in groups(walk_config(**walk).walk_forward, every)]
+        return [(c.name, c.learned, c.tested) for c in cohorts(walk_config(**walk).walk_forward, every)]
 
     assert of() == [("all", (0, 1, 2), (0, 1))]
     assert of(pooled=False) == [("AAA", (0,), (0,)), ("BBB", (1, 2), (1,))]

@@ -128,8 +128,8 @@ def test_a_model_on_disk_gives_the_same_forecasts(prepared, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "rule"),
     [
-        (lambda raw: raw | {"format": 99}, "model format must be 4, got 99; update polyscale"),
-        (lambda raw: raw | {"format": 1}, "model format must be 4, got 1; train again"),
+        (lambda raw: raw | {"format": 99}, "model format must be 5, got 99; update polyscale"),
+        (lambda raw: raw | {"format": 1}, "model format must be 5, got 1; train again"),
         (
             lambda raw: raw | {"data": raw["data"] | {"features": ["nope"]}},
             r"features must be out of .*, got \['nope'\]",

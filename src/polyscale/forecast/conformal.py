@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from polyscale.forecast.predict import quantile_weights
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Floats, Forecast
 
@@ -58,7 +59,7 @@ def conformal(forecast: Forecast, log_return: Floats, step_ms: int, rate: float 
             for values in (forecast.quantiles, forecast.volatility, log_return)
         )
         moved[:, h] = _track(times, quantiles, volatility, came, levels, horizon.ms, share)
-    return replace(forecast, quantiles=moved)
+    return replace(forecast, quantiles=moved, expected_return=moved @ quantile_weights(forecast.levels))
 
 
 @njit(cache=True, nogil=True)

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from polyscale.forecast.predict import quantile_weights
 from polyscale.market.forecast import Floats, Forecast
 
 _TRUST: Final = 0.5  # of the best slope of a shape: what fits one month best fits the next less well
@@ -60,10 +61,12 @@ def fit_slopes(
 def sloped(forecast: Forecast, slopes: Slopes, base_quantiles: Floats) -> Forecast:
     """The forecast with its direction and shape drawn as far back as the slopes say."""
     plain = base_quantiles * forecast.volatility[..., None]
+    quantiles = plain + slopes.shape[:, None] * (forecast.quantiles - plain)
     return replace(
         forecast,
         prob_up=1.0 / (1.0 + np.exp(-slopes.direction * _logit(forecast.prob_up))),
-        quantiles=plain + slopes.shape[:, None] * (forecast.quantiles - plain),
+        quantiles=quantiles,
+        expected_return=quantiles @ quantile_weights(forecast.levels),
     )
 
 

@@ -30,10 +30,13 @@ class Heads(nn.Module):
     """Per horizon: volatility, quantiles, direction; zero weights give the base forecast back.
 
     ``base_quantiles`` [H, Q] are what the quantiles are without the network: those of the training rows'
-    returns over the base's volatility, set once by `set_base_quantiles`.
+    returns over the base's volatility, set once by `set_base_quantiles`. Slopes [H] draw direction and shape
+    back from what the network says, at 1, to one half and to ``base_quantiles``, at 0; set by `set_slopes`.
     """
 
     base_quantiles: Tensor
+    direction_slopes: Tensor
+    shape_slopes: Tensor
 
     def __init__(
         self, d_model: int, num_origin_inputs: int, num_horizons: int, levels: tuple[float, ...]
@@ -45,6 +48,8 @@ class Heads(nn.Module):
         self.output = Linear(hidden, num_horizons * (2 + self.num_levels))
         normal = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(levels))
         self.register_buffer("base_quantiles", normal.repeat(num_horizons, 1))
+        self.register_buffer("direction_slopes", torch.ones(num_horizons))
+        self.register_buffer("shape_slopes", torch.ones(num_horizons))
         self.reset()
 
     def reset(self) -> None:
@@ -56,6 +61,11 @@ class Heads(nn.Module):
         """Set the quantiles that a network without evidence gives."""
         self.base_quantiles.copy_(quantiles_hq)
 
+    def set_slopes(self, direction_h: Float[Tensor, " H"], shape_h: Float[Tensor, " H"]) -> None:
+        """Set how far the network's own direction and shape are believed; each between 0 and 1."""
+        self.direction_slopes.copy_(direction_h)
+        self.shape_slopes.copy_(shape_h)
+
     def forward(
         self,
         fused_bnd: Float[Tensor, "B N D"],
@@ -66,7 +76,8 @@ class Heads(nn.Module):
         out = self.output(self.mix(torch.cat([fused_bnd, origin_bno], dim=-1)))
         out = out.unflatten(-1, (self.num_horizons, 2 + self.num_levels))
         correction = _MAX_CORRECTION * torch.tanh(out[..., 0] / _MAX_CORRECTION)
-        return HeadOutput(base_bnh + correction, self._quantiles(out[..., 2:]), out[..., 1])
+        quantiles = torch.lerp(self.base_quantiles, self._quantiles(out[..., 2:]), self.shape_slopes[:, None])
+        return HeadOutput(base_bnh + correction, quantiles, self.direction_slopes * out[..., 1])
 
     def _quantiles(self, out_bnhq: Tensor) -> Tensor:
         """The median moves freely; steps away from it stay positive through softplus."""

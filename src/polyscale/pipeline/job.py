@@ -12,6 +12,7 @@ from pathlib import Path
 
 from polyscale.config.run_config import RunConfig
 from polyscale.market.errors import RunError
+from polyscale.pipeline.calibrate import calibrate
 from polyscale.pipeline.judge import check_tradable
 from polyscale.pipeline.learn import Prepared, learn, prepare
 from polyscale.pipeline.load import SymbolBars, load_at_version, pin_version, same_bars
@@ -46,6 +47,7 @@ class Job:
         if ranks.is_first():
             return train(self.folder, self.config, self.prepared, observer, resume=begun)
         model, _ = learn(self.config, self.prepared, checkpoints, resume=begun)
+        calibrate(model, self.prepared)
         return Run(self.folder, self.config, model)
 
 

@@ -25,6 +25,7 @@ from polyscale.market.errors import HistoryError, RunError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.model.network import MultiScaleAttention
+from polyscale.pipeline.calibrate import calibrate
 from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
 from polyscale.pipeline.learn import Prepared, learn, panel_of, panels_beside, spec_of, splits_of
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint, symbols_of_context
@@ -182,6 +183,7 @@ def train(
     )
     checkpoints = folder.path / "checkpoints"
     model, history = learn(config, prepared, checkpoints, resume=resume, progress=observer.epoch)
+    calibrate(model, prepared)
     save_model(model, folder.path)
     folder.write_json("history.json", [asdict(report) for report in history])
     folder.write_json("split.json", {**asdict(prepared.ends), "origins": counts})

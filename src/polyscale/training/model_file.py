@@ -26,7 +26,7 @@ from polyscale.market.settings import Settings
 from polyscale.model.network import MultiScaleAttention
 from polyscale.model.settings import NetworkSpec
 
-FORMAT = 4  # 4: the base's surprises as inputs; 3: attention over levels of means; 2: features by scale
+FORMAT = 5  # 5: slopes of the heads; 4: the base's surprises as inputs; 3: attention over levels of means
 _WEIGHTS, _FACTS = "model.safetensors", "model.json"
 
 

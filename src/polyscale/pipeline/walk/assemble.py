@@ -73,9 +73,9 @@ def assemble(
     Parameters
     ----------
     tasks
-        Of the group that tests this symbol, all of them done.
+        Of the cohort that tests this symbol, all of them done.
     slopes
-        The frozen calibration of the group in each fold.
+        The frozen calibration of the cohort in each fold.
     """
     folds = list(dict.fromkeys(task.fold for task in tasks))
     said: list[_Said] = []

@@ -21,9 +21,9 @@ def calibrate(folder: RunFolder, fold: Fold, networks: Sequence[Task], panels: S
     Parameters
     ----------
     networks
-        The seeds of one fold and group.
+        The seeds of one fold and cohort.
     panels
-        Of the symbols that the group tests; none with a forecast in validation leaves everything as it is.
+        Of the symbols that the cohort tests; none with a forecast in validation leaves everything as it is.
     """
     said, came = [], []
     for panel in panels:

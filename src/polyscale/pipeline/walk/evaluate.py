@@ -13,7 +13,7 @@ from polyscale.market.errors import ConfigError
 from polyscale.pipeline.load import SymbolBars, load_at_version, pin_version, same_bars
 from polyscale.pipeline.run import Observer, read_run_config, start
 from polyscale.pipeline.walk.ablations import ablations
-from polyscale.pipeline.walk.assemble import assemble
+from polyscale.pipeline.walk.assemble import Track, assemble
 from polyscale.pipeline.walk.calibrate import calibrate
 from polyscale.pipeline.walk.keep import is_done, keep, kept_facts
 from polyscale.pipeline.walk.plan import FULL, NETWORK, Task, plan
@@ -89,16 +89,19 @@ def judge_walk(
     folder: RunFolder, config: RunConfig, symbols: list[SymbolBars], tasks: Sequence[Task]
 ) -> dict[str, Any]:
     """Judge what the tasks have kept."""
-    panels, tracks = panels_of(config, symbols), []
-    for group in dict.fromkeys(task.group for task in tasks):
-        of_group, tested = [task for task in tasks if task.group == group], [panels[i] for i in group.tested]
+    tracks: list[Track] = []
+    for cohort in dict.fromkeys(task.cohort for task in tasks):
+        of_cohort, tested = (
+            [task for task in tasks if task.cohort == cohort],
+            panels_of(config, symbols, cohort.tested),
+        )
         slopes = {
             fold: calibrate(
-                folder, fold, [t for t in of_group if t.kind == NETWORK and t.fold == fold], tested
+                folder, fold, [t for t in of_cohort if t.kind == NETWORK and t.fold == fold], tested
             )
-            for fold in dict.fromkeys(task.fold for task in of_group)
+            for fold in dict.fromkeys(task.fold for task in of_cohort)
         }
-        found = [assemble(folder, config, of_group, panel, slopes) for panel in tested]
+        found = [assemble(folder, config, of_cohort, panel, slopes) for panel in tested]
         tracks += [track for track in found if track is not None]
     return results_of(tracks, config)
 

@@ -1,6 +1,6 @@
 """What a walk-forward keeps: one folder per task, put in place whole, so that a folder is a task done.
 
-``run.json`` and ``config.yaml`` are as of a run; ``tasks/KIND/NAME/FOLD/GROUP/seed-N/`` holds ``task.json``,
+``run.json`` and ``config.yaml`` are as of a run; ``tasks/KIND/NAME/FOLD/COHORT/seed-N/`` holds ``task.json``,
 ``SYMBOL.parquet`` and, of networks, the model; ``evaluation.json`` and ``report.html`` come at the end.
 """
 

@@ -1,4 +1,4 @@
-"""What a walk-forward has to do: fold x group x seed.
+"""What a walk-forward has to do: fold x cohort x seed.
 
 In: config and symbols. Out: tasks, each named by where its results are kept.
 """
@@ -15,7 +15,7 @@ from polyscale.pipeline.load import SymbolBars
 
 
 @dataclass(frozen=True)
-class Group:
+class Cohort:
     """Who is learned from and who is tested, by position among the symbols."""
 
     name: str
@@ -35,13 +35,13 @@ class Task:
     kind: str  # NETWORK, ABLATION or BASELINE
     name: str  # which of its kind
     fold: Fold
-    group: Group
+    cohort: Cohort
     seed: int
 
     @property
     def path(self) -> str:
         """Its place in the evaluation's folder."""
-        return f"{self.kind}/{self.name}/{self.fold.name}/{self.group.name}/seed-{self.seed}"
+        return f"{self.kind}/{self.name}/{self.fold.name}/{self.cohort.name}/seed-{self.seed}"
 
 
 NETWORK: Final = "network"
@@ -62,17 +62,17 @@ def plan(
     named = [(NETWORK, FULL, seed) for seed in seeds]
     named += [(ABLATION, variant, first_seed) for variant in variants]
     named += [(BASELINE, baseline, first_seed) for baseline in baselines]
-    places = [(fold, group) for fold in folds(settings) for group in groups(settings, symbols)]
-    return [Task(kind, name, fold, group, seed) for fold, group in places for kind, name, seed in named]
+    places = [(fold, cohort) for fold in folds(settings) for cohort in cohorts(settings, symbols)]
+    return [Task(kind, name, fold, cohort, seed) for fold, cohort in places for kind, name, seed in named]
 
 
-def groups(settings: WalkForwardSettings, symbols: Sequence[SymbolBars]) -> list[Group]:
+def cohorts(settings: WalkForwardSettings, symbols: Sequence[SymbolBars]) -> list[Cohort]:
     """All together, each alone, or all but one; lessons are learned from wherever their symbol is not out."""
     tested = [i for i, item in enumerate(symbols) if not item.lesson]
     if settings.leave_out:
         names = settings.leave_out
         return [
-            Group(
+            Cohort(
                 f"without-{name}",
                 tuple(i for i, item in enumerate(symbols) if item.market.symbol != name),
                 tuple(i for i in tested if symbols[i].market.symbol == name),
@@ -80,9 +80,9 @@ def groups(settings: WalkForwardSettings, symbols: Sequence[SymbolBars]) -> list
             for name in names
         ]
     if settings.pooled:
-        return [Group("all", tuple(range(len(symbols))), tuple(tested))]
+        return [Cohort("all", tuple(range(len(symbols))), tuple(tested))]
     return [
-        Group(
+        Cohort(
             symbols[i].market.symbol,
             tuple(j for j, item in enumerate(symbols) if item.market.symbol == symbols[i].market.symbol),
             (i,),

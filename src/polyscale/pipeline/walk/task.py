@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from polyscale.market.forecast import Forecast
 from polyscale.pipeline.judge import forecast_panel
 from polyscale.pipeline.learn import Prepared, learn, panel_of, splits_of
 from polyscale.pipeline.load import SymbolBars, fingerprint
-from polyscale.pipeline.walk.plan import BASELINE, FULL, Group, Task
+from polyscale.pipeline.walk.plan import BASELINE, FULL, Cohort, Task
 from polyscale.training.model_file import Model
 from polyscale.training.progress import EpochReport
 
@@ -73,7 +73,7 @@ class Work:
 
 def _run_network(config: RunConfig, symbols: list[SymbolBars], task: Task) -> Done:
     """Fit the network, and forecast with it at every origin of validation and test."""
-    prepared = prepared_for(config, symbols, task.fold, task.group)
+    prepared = prepared_for(config, symbols, task.fold, task.cohort)
     seeded, began = config.model_copy(update={"seed": task.seed}), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="polyscale-fold-") as scratch:
         model, history = learn(seeded, prepared, Path(scratch))
@@ -82,7 +82,7 @@ def _run_network(config: RunConfig, symbols: list[SymbolBars], task: Task) -> Do
     try:
         forecasts = {
             panel.symbol: forecast_panel(model, panel, origins, prepared.beside(panel))
-            for panel, origins in _asked(prepared, task.group)
+            for panel, origins in _asked(prepared, task.cohort)
         }
     finally:
         torch.set_num_threads(before)
@@ -97,8 +97,8 @@ def _run_network(config: RunConfig, symbols: list[SymbolBars], task: Task) -> Do
 
 def _run_baseline(config: RunConfig, symbols: list[SymbolBars], task: Task) -> Done:
     """Fit a baseline on the same rows, and ask it at the judged origins of validation and test."""
-    prepared, began = prepared_for(config, symbols, task.fold, task.group), time.monotonic()
-    asked = {panel.symbol: origins for panel, origins in _asked(prepared, task.group)}
+    prepared, began = prepared_for(config, symbols, task.fold, task.cohort), time.monotonic()
+    asked = {panel.symbol: origins for panel, origins in _asked(prepared, task.cohort)}
     wanted = [
         asked.get(panel.symbol, np.zeros(len(panel.time_ms), dtype=bool)) & on_grid(panel, config.evaluation)
         for panel in prepared.panels
@@ -133,40 +133,45 @@ def _tail(prepared: Prepared, level: float) -> Floats:
     )
 
 
-def _asked(prepared: Prepared, group: Group) -> list[tuple[Panel, Bools]]:
+def _asked(prepared: Prepared, cohort: Cohort) -> list[tuple[Panel, Bools]]:
     """Tested panels, and the origins of validation and test: from the end of training to that of the test."""
     ends, found = prepared.ends, []
-    for i, panel in zip(group.members, prepared.panels, strict=True):
+    for i, panel in zip(cohort.members, prepared.panels, strict=True):
         inside = (panel.time_ms > ends.train_end) & (panel.time_ms <= ends.test_end)
         origins = panel.usable & inside
-        if i in group.tested and origins.any():
+        if i in cohort.tested and origins.any():
             found.append((panel, origins))
     return found
 
 
-def prepared_for(config: RunConfig, symbols: list[SymbolBars], fold: Fold, group: Group) -> Prepared:
-    """The panels of a group with the parts of a fold; who is not learned from has a test alone."""
-    panels = panels_of(config, symbols)
-    chosen = [panels[i] for i in group.members]
-    splits = splits_of([symbols[i] for i in group.members], chosen, fold.split)
+def prepared_for(config: RunConfig, symbols: list[SymbolBars], fold: Fold, cohort: Cohort) -> Prepared:
+    """The panels of a cohort with the parts of a fold; who is not learned from has a test alone."""
+    panels = panels_of(config, symbols, cohort.members)
+    splits = splits_of([symbols[i] for i in cohort.members], panels, fold.split)
     parts = [
-        part if i in group.learned else Split(np.zeros_like(part.train), np.zeros_like(part.train), part.test)
-        for i, part in zip(group.members, splits, strict=True)
+        part
+        if i in cohort.learned
+        else Split(np.zeros_like(part.train), np.zeros_like(part.train), part.test)
+        for i, part in zip(cohort.members, splits, strict=True)
     ]
-    check_parts(chosen, parts, fold.ends)
-    return Prepared(chosen, parts, fold.ends)
+    check_parts(panels, parts, fold.ends)
+    return Prepared(panels, parts, fold.ends)
 
 
-_KEPT: dict[str, list[Panel]] = {}
+_KEPT: dict[str, dict[int, Panel]] = {}
 
 
-def panels_of(config: RunConfig, symbols: list[SymbolBars]) -> list[Panel]:
-    """The panels of all symbols; the last ones made are kept in this process."""
+def panels_of(config: RunConfig, symbols: list[SymbolBars], chosen: Sequence[int]) -> list[Panel]:
+    """The panels of the chosen symbols, by position; those of the last bars are kept in this process."""
     key = f"{config.data.model_dump_json()} {fingerprint(symbols)}"
     if key not in _KEPT:
         _KEPT.clear()
-        _KEPT[key] = [panel_of(item, symbols, config) for item in symbols]
-    return _KEPT[key]
+        _KEPT[key] = {}
+    kept = _KEPT[key]
+    for i in chosen:
+        if i not in kept:
+            kept[i] = panel_of(symbols[i], symbols, config)
+    return [kept[i] for i in chosen]
 
 
 def on_grid(panel: Panel, settings: EvaluationSettings) -> Bools:
