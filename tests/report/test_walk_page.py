@@ -177,6 +177,22 @@ def test_without_a_base_there_is_nothing_to_part_and_nothing_breaks():
     assert "no: nothing to compare with" in section(text, "claims")
 
 
+def test_one_horizon_and_ten_rivals_are_told_alike():
+    names = {f"rival {i}": 0.4 + 0.01 * i for i in range(9)} | {"base": 0.5}
+    plain = walk_plain(rivals=names)
+    plain["horizons"] = plain["horizons"][:1]
+    for each in plain["symbols"].values():
+        each["scorecard"]["horizons"] = each["scorecard"]["horizons"][:1]
+        each.update({key: each[key][:1] for key in ("standings", "tail_risk", "breakdown")})
+        each["slopes"] = [{key: fold[key][:1] for key in fold} for fold in each["slopes"]]
+    text = render_walk(walk_report(plain))
+    assert "over 2 symbols and 1 horizon. All 4 claims" in section(text, "verdict")
+    assert "10 rivals were asked" in section(text, "verdict")
+    assert section(text, "overview").count("<td>rival 8</td>") == 2
+    ticks = figures(section(text, "overview"))[0]["layout"]["yaxis"]["ticktext"]
+    assert ticks == ["<b>1h ahead</b>", *names]
+
+
 def test_without_any_rival_the_page_says_so():
     text = render_walk(walk_report(walk_plain(("AAA",), rivals={})))
     assert "no rival in this evaluation" in section(text, "overview")

@@ -34,13 +34,17 @@ def direction_section(results: WalkResults, round_trip_bps: float) -> Section:
         return Section(
             "direction", "Direction", ["No return was other than zero: there is no direction to judge."]
         )
-    level = percent(next(iter(results.symbols.values())).scorecard.confidence, 0)
+    level = percent(next(iter(results.symbols.values())).scorecard.adjusted_confidence, 2)
     ahead = [f"{horizon} ahead" for horizon in results.horizons]
-    hits = [_dot(ahead[h], s, _flipped(d.misses_less_constant.interval), 100.0) for s, h, d in known]
-    ranks = [_dot(ahead[h], s, d.information_coefficient, 1.0) for s, h, d in known]
+    hits = [_dot(ahead[h], s, _flipped(d.misses_less_constant.adjusted), 100.0) for s, h, d in known]
+    ranks = [_dot(ahead[h], s, d.information_coefficient_adjusted, 1.0) for s, h, d in known]
     pictures = [
-        _picture("Right more often than the best constant (points)", hits, f"{level} intervals."),
-        _picture("Information coefficient", ranks, f"{level} intervals; zero is no order at all."),
+        _picture(
+            "Right more often than the best constant (points)",
+            hits,
+            f"Intervals at {level}, which hold together.",
+        ),
+        _picture("Information coefficient", ranks, f"Intervals at {level}; zero is no order at all."),
     ]
     return Section(
         "direction",

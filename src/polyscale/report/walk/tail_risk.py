@@ -21,6 +21,7 @@ _LEAD = (
     "overlap. Kupiec's test asks whether exceptions came as often as they should, Christoffersen's whether "
     "one makes the next likelier, and both at once; expected shortfall is what a return beyond is on average."
 )
+_FEW = 4
 
 
 def tail_risk_section(results: WalkResults) -> Section:
@@ -135,5 +136,9 @@ def _note(reasons: dict[str, list[str]], reason: str, symbol: str, horizon: str)
 
 
 def _notes(reasons: dict[str, list[str]]) -> str:
-    """Why there is a dash, and where."""
-    return "".join(f" A dash, {joined(places)}: {reason}." for reason, places in reasons.items())
+    """Why there is a dash, and where; beyond a few places their number will do."""
+    told = {
+        reason: joined(places) if len(places) <= _FEW else f"in {len(places)} cases"
+        for reason, places in reasons.items()
+    }
+    return "".join(f" A dash, {where}: {reason}." for reason, where in told.items())
