@@ -71,7 +71,8 @@ def dot_and_whisker(dots: list[Dot], *, unit: str = "", line: int | None = None)
         ticks.append(row)
         labels.append(dot.name)
         _add_dot(figure, dot, row, unit)
-    right = 52 if any(dot.text for dot in dots) else 20
+    written = max((len(dot.text) for dot in dots), default=0)
+    right = 17 + 7 * written if written else 20
     palette.styled(figure, int(60 + 25 * (row + 1)), right=right, left=76)
     figure.update_yaxes(tickvals=ticks, ticktext=labels, range=[row + 0.7, -0.7], showgrid=False)
     figure.update_xaxes(ticksuffix=unit, nticks=6, rangemode="tozero" if line is None else "normal")

@@ -74,6 +74,8 @@ def _picture(results: WalkResults, measure: str) -> Picture:
             " Dots are means over symbols, written at the right; lines go from the least to the greatest "
             "symbol. Green: better for every symbol; red: worse for every symbol."
         )
+    else:
+        caption += " Green: better; red: worse. How sure that is, the p-values say."
     name = _MEASURES[measure]
     return Picture(f"{name} of the network over each rival's", held_against(dots, 1), caption, half=True)
 

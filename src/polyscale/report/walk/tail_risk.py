@@ -41,8 +41,8 @@ def tail_risk_section(results: WalkResults) -> Section:
         "Exceptions over those expected",
         held_against(dots, 1),
         f"Times that the return fell to value at risk at {level} or below, over the times it should have; at "
-        f"the line both are the same. Red: Kupiec's test refuses at {percent(SIZE, 0)}. Counts are at the "
-        "right.",
+        f"the line both are the same. Red: Kupiec's test refuses at {percent(SIZE, 0)}. At the right, "
+        "both counts.",
         half=True,
     )
     return Section(
@@ -57,7 +57,7 @@ def _dot(group: str, symbol: str, tail: TailRisk) -> Dot:
     expected = tail.num_origins * tail.level
     colour = palette.BAD if "Kupiec" in tail.refused else palette.NETWORK
     ratio = Interval(tail.num_exceptions / expected, None, None, math.nan)
-    return Dot(group, symbol, ratio, colour, f"{tail.num_exceptions}")
+    return Dot(group, symbol, ratio, colour, f"{tail.num_exceptions} / {expected:.1f}")
 
 
 def _exceptions(results: WalkResults, cases: list[_Case]) -> Table:
@@ -86,7 +86,7 @@ def _exceptions(results: WalkResults, cases: list[_Case]) -> Table:
         )
         _note(reasons, tail.independence.reason, symbol, results.horizons[h])
     first = next(tail for _, _, tail in cases if tail is not None)
-    rates = " / ".join(percent(each.true_rate) for each in first.kupiec_power)
+    rates = " / ".join(f"{100 * each.true_rate:g} %" for each in first.kupiec_power)
     head = (
         "Symbol", "Ahead", "Origins", "Exceptions", "Expected", "Share", "Kupiec p", "Its power, %",
         "Independence p", "Both p", "Refused",

@@ -176,9 +176,9 @@ def _held(results: WalkResults) -> list[tuple[str, str]]:
         f"{percent(max(found))}"
         for level, found in shares.items()
     ]
-    return (
-        [("Calibration:", f"{joined(parts)} of the returns, over all symbols and horizons.")] if parts else []
-    )
+    if not parts:
+        return []
+    return [("Calibration:", f"{joined(parts)} of the returns, from the least to the most of all cases.")]
 
 
 def _tails(results: WalkResults) -> list[tuple[str, str]]:
