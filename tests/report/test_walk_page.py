@@ -187,7 +187,9 @@ def test_one_horizon_and_ten_rivals_are_told_alike():
         each["slopes"] = [{key: fold[key][:1] for key in fold} for fold in each["slopes"]]
     text = render_walk(walk_report(plain))
     assert "over 2 symbols and 1 horizon. All 4 claims" in section(text, "verdict")
-    assert "10 rivals were asked" in section(text, "verdict")
+    assert "10 rivals were asked; claims on volatility are made against base alone." in section(
+        text, "verdict"
+    )
     assert section(text, "overview").count("<td>rival 8</td>") == 2
     ticks = figures(section(text, "overview"))[0]["layout"]["yaxis"]["ticktext"]
     assert ticks == ["<b>1h ahead</b>", *names]

@@ -57,7 +57,9 @@ def _walked(config: RunConfig) -> dict[str, object]:
         **({"left out of training": ", ".join(walk.leave_out)} if walk.leave_out else {}),
         "folds, by first day tested": ", ".join(fold.name for fold in folds(walk)),
         "validation": f"{walk.validate_days} days before each test",
-        "training": "all bars before" if walk.window_days is None else f"{walk.window_days} days before that",
+        "training": "all bars before validation"
+        if walk.window_days is None
+        else f"{walk.window_days} days before validation",
         "seeds": ", ".join(str(seed) for seed in range(config.seed, config.seed + walk.seeds)),
     }
 

@@ -127,7 +127,7 @@ def _confidence_set(results: WalkResults) -> Table:
             cells.append(_membership(known, many=len(results.symbols) > 1))
         rows.append((name, *cells))
     return Table(
-        f"In the {_SET} of QLIKE{', of so many symbols' if len(results.symbols) > 1 else ''}",
+        f"In the {_SET} of QLIKE{', number of symbols' if len(results.symbols) > 1 else ''}",
         ("Forecast", *(f"{horizon} ahead" for horizon in results.horizons)),
         rows,
         "Forecasts that cannot be told from the best of all; with few origins nearly all of them. A dash: "

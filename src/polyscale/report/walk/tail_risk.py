@@ -66,7 +66,7 @@ def _exceptions(results: WalkResults, cases: list[_Case]) -> Table:
     for symbol, h, tail in cases:
         name = (symbol if h == 0 else "", results.horizons[h])
         if tail is None:
-            rows.append((*name, *[ABSENT] * 9))
+            rows.append((*name, *[ABSENT] * 8))
             _note(reasons, "no value at risk below zero, or no label", symbol, results.horizons[h])
             continue
         power = [number(100 * each.power, 0) for each in tail.kupiec_power]
@@ -77,11 +77,10 @@ def _exceptions(results: WalkResults, cases: list[_Case]) -> Table:
                 number(tail.num_exceptions, 0),
                 number(tail.num_origins * tail.level, 1),
                 percent(tail.share, 2),
-                p_value(tail.kupiec.p_value),
+                _p(tail.kupiec.p_value),
                 " / ".join(power),
-                p_value(tail.independence.p_value),
-                p_value(tail.conditional_coverage.p_value),
-                ", ".join(tail.refused) or "none",
+                _p(tail.independence.p_value),
+                _p(tail.conditional_coverage.p_value),
             )
         )
         _note(reasons, tail.independence.reason, symbol, results.horizons[h])
@@ -89,11 +88,11 @@ def _exceptions(results: WalkResults, cases: list[_Case]) -> Table:
     rates = " / ".join(f"{100 * each.true_rate:g} %" for each in first.kupiec_power)
     head = (
         "Symbol", "Ahead", "Origins", "Exceptions", "Expected", "Share", "Kupiec p", "Its power, %",
-        "Independence p", "Both p", "Refused",
+        "Independence p", "Both p",
     )  # fmt: skip
     caption = (
         f"Power is the chance that Kupiec's test at 5 % refuses if the true rate is {rates}; where it is "
-        f"low, not being refused says little. A test refuses below 5 %.{_notes(reasons)}"
+        f"low, not being refused says little. A star: the test refuses at 5 %.{_notes(reasons)}"
     )
     return Table(f"Value at risk at {100 * first.level:g} %", head, rows, caption)
 
@@ -113,8 +112,8 @@ def _beyond(results: WalkResults, cases: list[_Case]) -> Table:
                 *name,
                 number(test.num_exceedances, 0),
                 percent(test.mean_residual, signed=True),
-                p_value(test.p_two_sided),
-                p_value(test.p_one_sided),
+                _p(test.p_two_sided),
+                _p(test.p_one_sided),
                 interval(tail.shortfall.loss, 3),
             )
         )
@@ -125,9 +124,14 @@ def _beyond(results: WalkResults, cases: list[_Case]) -> Table:
     caption = (
         "The residual is how far a return beyond was from the shortfall forecast for it, as a share of that: "
         "negative, losses were worse than said (McNeil and Frey). The joint loss of value at risk and "
-        f"shortfall is that of Fissler and Ziegel; smaller is better.{_notes(reasons)}"
+        f"shortfall is that of Fissler and Ziegel; smaller is better. A star: the test refuses at 5 %."
+        f"{_notes(reasons)}"
     )
     return Table("Expected shortfall", head, rows, caption)
+
+
+def _p(value: float | None) -> str:
+    return p_value(value) + (" *" if value is not None and value < SIZE else "")
 
 
 def _note(reasons: dict[str, list[str]], reason: str, symbol: str, horizon: str) -> None:

@@ -156,11 +156,18 @@ def _hardest(results: WalkResults) -> list[tuple[str, str]]:
     if not parts:
         return []
     many = ", mean over symbols" if len(results.symbols) > 1 else ""
+    ruling = {
+        b.name: None
+        for each in results.symbols.values()
+        for score in each.scorecard.horizons
+        for b in (score.volatility.baselines if score.volatility else ())
+    }
+    beside = f"; claims on volatility are made against {joined(list(ruling))} alone" if ruling else ""
     return [
         (
             "Hardest rival:",
             f"{joined(parts)}: QLIKE of the network over the rival's{many}; above 1 the rival is better. "
-            f"{len(results.rivals())} rivals were asked.",
+            f"{len(results.rivals())} rivals were asked{beside}.",
         )
     ]
 

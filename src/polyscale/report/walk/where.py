@@ -68,7 +68,7 @@ def _figure(panels: Sequence[tuple[str, Sequence[Part]]], axis: str) -> go.Figur
         )  # fmt: skip
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_xaxes(title={"text": axis, "standoff": 4}, row=len(panels), col=1)
-    figure.update_yaxes(nticks=4)
+    figure.update_yaxes(nticks=5)
     return figure
 
 
