@@ -12,6 +12,7 @@ from polyscale.pipeline.run import Silent
 from polyscale.pipeline.walk.ablations import ablations
 from polyscale.pipeline.walk.evaluate import begin, evaluate_walk
 from polyscale.pipeline.walk.plan import FULL, cohorts, plan
+from polyscale.pipeline.walk.publish import walk_page
 from polyscale.pipeline.walk.task import Work
 from polyscale.runs.folder import State
 from polyscale.store.store import Store
@@ -38,6 +39,8 @@ def test_every_symbol_is_judged_beside_every_baseline(walked):
     assert found["averages"][1]["base"]["qlike_ratio"] == pytest.approx(mean)
     assert len(found["claims"]) == 2 * 2 * 2
     assert folder.read_json("evaluation.json")["averages"] == found["averages"]
+    assert folder.read_text("report.html") == walk_page(folder)
+    assert "2 folds, 2 seeds" in folder.read_text("report.html")
     assert found["seconds"]["network"] > 0
 
 

@@ -77,11 +77,12 @@ def evaluate(
             assert resume is not None
             folder = find_run(evaluations, resume)
         found = evaluate_walk(folder, held, watch, jobs or _cores(), Backend(backend.value))
+    report = folder.path / "report.html"
     if as_json:
-        console.print_json({"evaluation": str(folder.path), **_short(found)})
+        console.print_json({"evaluation": str(folder.path), "report": str(report), **_short(found)})
         return
     _show(found)
-    console.out.print(f"evaluation: {folder.path}", highlight=False)
+    console.out.print(f"report: {report}", highlight=False)
 
 
 def _cores() -> int:

@@ -32,6 +32,7 @@ class Dot:
     name: str
     value: Interval
     colour: str
+    text: str = ""  # written at the right
 
 
 def baselines_section(scorecard: Scorecard) -> Section:
@@ -48,15 +49,18 @@ def baselines_section(scorecard: Scorecard) -> Section:
     )
     differences = Picture(
         "Network against each baseline (% of its QLIKE)",
-        dot_and_whisker([dot for score in judged for dot in _differences(score)], unit=" %", zero=True),
+        dot_and_whisker([dot for score in judged for dot in _differences(score)], unit=" %", line=0),
         f"Paired difference with {level} intervals. Left of zero the network is better.",
         half=True,
     )
     return Section("baselines", "Baselines", [_LEAD], [losses, differences], _tables(scorecard, judged))
 
 
-def dot_and_whisker(dots: list[Dot], *, unit: str = "", zero: bool = False) -> go.Figure:
-    """Rows of dots under bold group heads; a row without an interval has a dot alone."""
+def dot_and_whisker(dots: list[Dot], *, unit: str = "", line: int | None = None) -> go.Figure:
+    """Rows of dots under bold group heads, a line at what they are held against; without it from zero on.
+
+    A row without an interval has a dot alone.
+    """
     figure, ticks, labels, row, group = go.Figure(), [], [], 0.0, ""
     for dot in dots:
         if dot.group != group:
@@ -67,11 +71,13 @@ def dot_and_whisker(dots: list[Dot], *, unit: str = "", zero: bool = False) -> g
         ticks.append(row)
         labels.append(dot.name)
         _add_dot(figure, dot, row, unit)
-    palette.styled(figure, int(60 + 25 * (row + 1)), right=20, left=76)
+    written = max((len(dot.text) for dot in dots), default=0)
+    right = 17 + 7 * written if written else 20
+    palette.styled(figure, int(60 + 25 * (row + 1)), right=right, left=76)
     figure.update_yaxes(tickvals=ticks, ticktext=labels, range=[row + 0.7, -0.7], showgrid=False)
-    figure.update_xaxes(ticksuffix=unit, nticks=6, rangemode="normal" if zero else "tozero")
-    if zero:
-        figure.add_vline(x=0, line={"color": palette.INK, "width": 1})
+    figure.update_xaxes(ticksuffix=unit, nticks=6, rangemode="tozero" if line is None else "normal")
+    if line is not None:
+        figure.add_vline(x=line, line={"color": palette.INK, "width": 1})
     return figure
 
 
@@ -92,6 +98,17 @@ def _add_dot(figure: go.Figure, dot: Dot, row: float, unit: str) -> None:
         marker={"color": dot.colour, "size": 9},
         hovertemplate=f"{dot.group}, {dot.name}<br>%{{x:.4~g}}{unit}<extra></extra>",
     )
+    if dot.text:
+        figure.add_annotation(
+            x=1,
+            xref="paper",
+            xanchor="left",
+            xshift=6,
+            y=row,
+            text=dot.text,
+            showarrow=False,
+            font={"color": palette.INK},
+        )
 
 
 def _losses(score: HorizonScore) -> list[Dot]:

@@ -5,6 +5,9 @@ In: a `Scorecard`. Out: a `Section`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import plotly.graph_objects as go
 
 from polyscale.evaluation.scorecard import HorizonScore, Scorecard
@@ -18,48 +21,76 @@ _LEAD = (
 )
 
 
+@dataclass(frozen=True)
+class Line:
+    """One horizon's dots: what was said, and what came, both as shares."""
+
+    name: str
+    said: Sequence[float]
+    came: Sequence[float]
+
+
 def calibration_section(scorecard: Scorecard) -> Section:
     """Quantile levels, central intervals and the reliability of the direction."""
     judged = [score for score in scorecard.horizons if score.quantiles is not None]
     if not judged:
         return Section("calibration", "Calibration", ["No horizon could be judged."])
-    pictures = [
-        Picture(
-            "Returns below each quantile, less its level (points)",
-            _quantile_figure(judged),
-            "Zero is perfect. Above on the left and below on the right is a forecast too narrow, the other "
-            "way round one too wide.",
-            half=True,
-        )
-    ]
-    directed = [score for score in judged if score.direction is not None]
+    pictures = [quantile_picture([quantile_line(score) for score in judged])]
+    directed = [line for score in judged if (line := reliability_line(score)) is not None]
     if directed:
-        pictures.append(
-            Picture(
-                "Probability of up: how often it came (%)",
-                _reliability_figure(directed),
-                "Each dot is a tenth of the origins; on the dotted line the probability is right. A flat row "
-                "of dots is a forecast that knows no direction.",
-                half=True,
-            )
-        )
+        pictures.append(reliability_picture(directed))
     return Section("calibration", "Calibration", [_LEAD], pictures, _tables(scorecard, judged))
 
 
-def _quantile_figure(judged: list[HorizonScore]) -> go.Figure:
+def quantile_line(score: HorizonScore) -> Line:
+    """Levels of the quantiles, and shares of returns at or below them."""
+    shares = score.quantiles.levels if score.quantiles else ()
+    return Line(str(score.horizon), [share.level for share in shares], [share.observed for share in shares])
+
+
+def reliability_line(score: HorizonScore) -> Line | None:
+    """Probabilities of up by tenths of the origins, and how often it came; None without one."""
+    if score.direction is None or not score.direction.reliability:
+        return None
+    bins = score.direction.reliability
+    return Line(str(score.horizon), [b.mean_probability for b in bins], [b.observed_frequency for b in bins])
+
+
+def quantile_picture(lines: Sequence[Line]) -> Picture:
+    """How far shares of returns are from the levels of their quantiles."""
+    return Picture(
+        "Returns below each quantile, less its level (points)",
+        _quantile_figure(lines),
+        "Zero is perfect. Above on the left and below on the right is a forecast too narrow, the other "
+        "way round one too wide.",
+        half=True,
+    )
+
+
+def reliability_picture(lines: Sequence[Line]) -> Picture:
+    """How often up came where it was given a probability."""
+    return Picture(
+        "Probability of up: how often it came (%)",
+        _reliability_figure(lines),
+        "Each dot is a tenth of the origins; on the dotted line the probability is right. A flat row "
+        "of dots is a forecast that knows no direction.",
+        half=True,
+    )
+
+
+def _quantile_figure(lines: Sequence[Line]) -> go.Figure:
     figure, labels, values = go.Figure(), [], [0.0]
-    for score, colour in zip(judged, palette.ramp(len(judged)), strict=True):
-        shares = score.quantiles.levels if score.quantiles else ()
-        gaps = [100 * (share.observed - share.level) for share in shares]
+    for line, colour in zip(lines, palette.ramp(len(lines)), strict=True):
+        gaps = [100 * (came - said) for said, came in zip(line.said, line.came, strict=True)]
         figure.add_scatter(
-            x=[100 * share.level for share in shares],
+            x=[100 * said for said in line.said],
             y=gaps,
             mode="lines+markers",
             line={"color": colour, "width": 2},
             marker={"size": 6, "color": colour},
-            hovertemplate=f"{score.horizon}: %{{x:.1f}} % quantile, %{{y:+.1f}} points<extra></extra>",
+            hovertemplate=f"{line.name}: %{{x:.1f}} % quantile, %{{y:+.1f}} points<extra></extra>",
         )
-        labels.append((f"<b>{score.horizon}</b>", gaps[-1] if gaps else 0.0, palette.INK))
+        labels.append((f"<b>{line.name}</b>", gaps[-1] if gaps else 0.0, palette.INK))
         values += gaps
     palette.styled(figure, 300, right=44, left=44)
     palette.direct_labels(figure, labels, (max(values) - min(values)) or 1.0, gap=0.09)
@@ -69,24 +100,23 @@ def _quantile_figure(judged: list[HorizonScore]) -> go.Figure:
     return figure
 
 
-def _reliability_figure(directed: list[HorizonScore]) -> go.Figure:
+def _reliability_figure(lines: Sequence[Line]) -> go.Figure:
     figure, said, came = go.Figure(), [50.0], [50.0]
-    for score, colour in zip(directed, palette.ramp(len(directed)), strict=True):
-        bins = score.direction.reliability if score.direction else ()
-        x = [100 * b.mean_probability for b in bins]
-        y = [100 * b.observed_frequency for b in bins]
+    for line, colour in zip(lines, palette.ramp(len(lines)), strict=True):
+        x = [100 * share for share in line.said]
+        y = [100 * share for share in line.came]
         figure.add_scatter(
             x=x,
             y=y,
             mode="lines+markers",
             line={"color": colour, "width": 1},
             marker={"size": 8, "color": colour},
-            hovertemplate=f"{score.horizon}: said %{{x:.1f}} %, came %{{y:.1f}} %<extra></extra>",
+            hovertemplate=f"{line.name}: said %{{x:.1f}} %, came %{{y:.1f}} %<extra></extra>",
         )
         figure.add_annotation(
             x=x[-1],
             y=y[-1],
-            text=f"<b>{score.horizon}</b>",
+            text=f"<b>{line.name}</b>",
             xanchor="left",
             xshift=8,
             showarrow=False,

@@ -1,18 +1,14 @@
 """The report: one HTML page that holds everything and asks the network for nothing.
 
-In: a `ReportInput`. Out: the page as text. Plotly's script is inside, and a content security policy
-forbids every load.
+In: a `ReportInput`. Out: the page of a run as text. What it is put into is in `shell`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from polyscale.backtesting.result import BacktestResult
 from polyscale.evaluation.scorecard import Scorecard
@@ -25,7 +21,8 @@ from polyscale.report.calibration import calibration_section
 from polyscale.report.fan import fan_section
 from polyscale.report.money import costs_section, equity_section, trades_section
 from polyscale.report.scales import attention_section, weights_section
-from polyscale.report.section import Section, Table
+from polyscale.report.section import Section
+from polyscale.report.shell import Chapter, Shell, in_shell, provenance_section
 from polyscale.report.training import training_section
 
 
@@ -55,15 +52,6 @@ class ReportInput:
     audit: Mapping[str, object] | None = None  # audit.json of the run
 
 
-@dataclass(frozen=True)
-class _Chapter:
-    """One symbol's sections; their ids carry a prefix where there are several symbols."""
-
-    symbol: str
-    prefix: str
-    sections: list[Section]
-
-
 def render(report: ReportInput) -> str:
     """Write the page.
 
@@ -74,28 +62,22 @@ def render(report: ReportInput) -> str:
     """
     _check(report)
     many = len(report.symbols) > 1
-    chapters = [
-        _Chapter(item.symbol, f"s{i}-" if many else "", _sections(item))
-        for i, item in enumerate(report.symbols)
-    ]
-    environment = Environment(
-        loader=PackageLoader("polyscale", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["tied"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
-    return environment.get_template("page.html.j2").render(
-        title=report.title,
-        simulated=report.simulated,
-        period=_period(report),
-        badge=badge(report.audit),
-        verdict=[_claim(sentence) for sentence in report.verdict],
-        chapters=chapters,
-        closing=[training_section(report.history), _provenance(report)],
-        swaps=json.dumps(palette.SWAPS),
-        plotly_js=get_plotlyjs(),
+    return in_shell(
+        Shell(
+            title=report.title,
+            period=_period(report),
+            badge=badge(report.audit),
+            simulated=report.simulated,
+            verdict=[_claim(sentence) for sentence in report.verdict],
+            chapters=[
+                Chapter(item.symbol, f"s{i}-" if many else "", _sections(item))
+                for i, item in enumerate(report.symbols)
+            ],
+            closing=[
+                training_section(report.history),
+                provenance_section(report.provenance, report.config_yaml),
+            ],
+        )
     )
 
 
@@ -135,14 +117,3 @@ def _period(report: ReportInput) -> str:
     origins = sum(len(text) for text in times)
     symbols = ", ".join(item.symbol for item in report.symbols)
     return f"{symbols} · test {first[:10]} to {last[:10]} · {origins:,} forecasts"
-
-
-def _provenance(report: ReportInput) -> Section:
-    rows = []
-    for name, value in report.provenance.items():
-        text = "unknown" if value is None else str(value)
-        if isinstance(value, Mapping):
-            text = ", ".join(f"{key} {part}" for key, part in value.items())
-        rows.append((name, text))
-    table = Table("What this page was made with", ("What", "Value"), rows)
-    return Section("provenance", "Provenance", [], [], [table], code=report.config_yaml)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from polyscale.evaluation.bootstrap import Interval
 
 ABSENT = "–"
 
 
 def number(value: int | float | None, digits: int = 2, *, unit: str = "", signed: bool = False) -> str:
-    """``1,234.50``; the sign is typeset as a minus, and zero has none; None is a dash."""
-    if value is None:
+    """``1,234.50``; the sign is typeset as a minus, and zero has none; None and NaN are a dash."""
+    if value is None or not math.isfinite(value):
         return ABSENT
     text = f"{abs(value):,.{digits}f}"
     is_zero = float(text.replace(",", "")) == 0.0
@@ -50,7 +52,7 @@ def price(value: float | None) -> str:
 
 def p_value(value: float | None) -> str:
     """``0.013``; below a thousandth only that."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return ABSENT
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 

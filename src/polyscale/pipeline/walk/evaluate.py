@@ -17,6 +17,7 @@ from polyscale.pipeline.walk.assemble import Track, assemble
 from polyscale.pipeline.walk.calibrate import calibrate
 from polyscale.pipeline.walk.keep import is_done, keep, kept_facts
 from polyscale.pipeline.walk.plan import FULL, NETWORK, Task, plan
+from polyscale.pipeline.walk.publish import write_walk_report
 from polyscale.pipeline.walk.results import results_of
 from polyscale.pipeline.walk.spread import Backend, spread
 from polyscale.pipeline.walk.task import Work, panels_of
@@ -81,6 +82,7 @@ def evaluate_walk(
     judged = judge_walk(folder, config, symbols, tasks)
     found: dict[str, Any] = _finite({**judged, "seconds": _seconds(folder, tasks)})
     folder.write_json("evaluation.json", found)
+    write_walk_report(folder)
     folder.set_state(State.COMPLETE)
     return found
 

@@ -1,0 +1,118 @@
+"""Where the network is better than its base: by month, hour of day and volatility, one symbol.
+
+In: `WalkResults` and a symbol. Out: a `Section`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from polyscale.evaluation.breakdown import Part
+from polyscale.report import palette
+from polyscale.report.section import Picture, Section
+from polyscale.report.walk.results import WalkResults
+
+_PICTURES = {  # key of the breakdown: title, what the axis is, may stand beside another
+    "month": ("By month", "month of the origin, UTC", True),
+    "volatility": ("By volatility", "volatility of the last day at the origin, in thirds", True),
+    "hour": ("By hour of day", "hour of the origin, UTC", False),
+}
+_PANEL = 104  # pixels of one horizon
+_WIDEST = 2.0  # ratio beyond which an axis does not go
+
+
+def where_section(results: WalkResults, symbol: str) -> Section:
+    """Ratios of QLIKE to the base, a panel for each horizon."""
+    found = results.symbols[symbol].breakdown
+    confidence = f"{100 * results.symbols[symbol].scorecard.confidence:.0f} %"
+    pictures = []
+    for key, (title, axis, half) in _PICTURES.items():
+        panels = [
+            (horizon, parts)
+            for horizon, row in zip(results.horizons, found, strict=True)
+            if (parts := row.get(key))
+        ]
+        if panels:
+            caption = (
+                f"By horizon, with {confidence} intervals, cut off at 0 and {_WIDEST:.0f}. Green: the whole "
+                "interval is below 1, the network is better; red: above; grey: it holds 1, or there is none."
+            )
+            pictures.append(
+                Picture(
+                    f"{title}: QLIKE of the network over the base's",
+                    _figure(panels, axis),
+                    caption,
+                    half=half,
+                )
+            )
+    if not pictures:
+        return Section(
+            "where", "Where", ["The base was not among the rivals: there is nothing to hold parts against."]
+        )
+    lead = "A breakdown describes and claims nothing: of so many parts some are clear of 1 by chance."
+    return Section("where", "Where", [lead], pictures)
+
+
+def _figure(panels: Sequence[tuple[str, Sequence[Part]]], axis: str) -> go.Figure:
+    figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.12 / len(panels))
+    for row, (horizon, parts) in enumerate(panels, start=1):
+        _add_parts(figure, row, horizon, [part for part in parts if part.ratio is not None])
+    palette.styled(figure, 52 + _PANEL * len(panels), right=44, left=44)
+    for row, (horizon, _) in enumerate(panels, start=1):
+        figure.add_annotation(
+            x=1, xref="paper", xanchor="left", xshift=6, y=1.0, yref="y" if row == 1 else f"y{row}",
+            text=f"<b>{horizon}</b>", showarrow=False, font={"color": palette.INK},
+        )  # fmt: skip
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_xaxes(title={"text": axis, "standoff": 4}, row=len(panels), col=1)
+    figure.update_yaxes(nticks=5)
+    return figure
+
+
+def _add_parts(figure: go.Figure, row: int, horizon: str, parts: list[Part]) -> None:
+    names, ratios = [part.name for part in parts], [part.ratio or 0.0 for part in parts]
+    spans = [_span(part) for part in parts]
+    colours = [_colour(span) for span in spans]
+    for name, span, colour in zip(names, spans, colours, strict=True):
+        if span is not None:
+            figure.add_scatter(
+                x=[name, name],
+                y=list(span),
+                mode="lines",
+                hoverinfo="skip",
+                line={"color": colour, "width": 2},
+                row=row,
+                col=1,
+            )
+    figure.add_scatter(
+        x=names,
+        y=ratios,
+        mode="markers",
+        marker={"color": colours, "size": 8},
+        customdata=[part.num_origins for part in parts],
+        hovertemplate=f"{horizon}, %{{x}}<br>%{{y:.3f}}, %{{customdata}} origins<extra></extra>",
+        row=row,
+        col=1,
+    )
+    ends = [end for span in spans if span for end in span] + ratios + [1.0]
+    low, high = max(0.0, min(ends)), min(_WIDEST, max(ends))
+    room = 0.08 * (high - low or 1.0)
+    figure.update_yaxes(range=[max(0.0, low - room), high + room], row=row, col=1)
+    figure.add_hline(y=1, line={"color": palette.INK, "width": 1}, row=row, col=1)
+
+
+def _span(part: Part) -> tuple[float, float] | None:
+    """The interval of the difference as one of the ratio."""
+    low, high = part.difference.low, part.difference.high
+    if low is None or high is None or part.baseline_mean <= 0:
+        return None
+    return 1 + low / part.baseline_mean, 1 + high / part.baseline_mean
+
+
+def _colour(span: tuple[float, float] | None) -> str:
+    if span is None:
+        return palette.BASELINE
+    return palette.GOOD if span[1] < 1 else palette.BAD if span[0] > 1 else palette.BASELINE
