@@ -23,9 +23,10 @@ def test_statistic_is_the_corrected_ratio():
     rng = np.random.default_rng(1)
     first, second = rng.chisquare(2, 400), rng.chisquare(2, 400)
     got, paired, n, h = diebold_mariano(first, second, 4), first - second, 400, 4
-    raw = paired.mean() / math.sqrt(long_run_variance(paired, 6) / n)
+    raw = paired.mean() / math.sqrt(long_run_variance(paired, 8) / n)
     wanted = raw * math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
-    assert got.lag == 6
+    assert got.lag == 8  # the cube root of 400 origins is more than 1.5 labels of 4
+    assert diebold_mariano(first, second, 8).lag == 12
     assert got.statistic == pytest.approx(wanted)
     assert got.p_two_sided == pytest.approx(2 * stats.t.sf(abs(wanted), n - 1))
     assert got.p_one_sided == pytest.approx(stats.t.cdf(wanted, n - 1))
@@ -33,7 +34,8 @@ def test_statistic_is_the_corrected_ratio():
 
 def through_statsmodels(paired, horizon):
     """OLS on a constant with Newey-West errors, then the factor of Harvey, Leybourne and Newbold."""
-    n, lag = paired.size, math.ceil(1.5 * horizon)
+    n = paired.size
+    lag = max(math.ceil(1.5 * horizon), math.ceil(n ** (1 / 3)))
     kwds = {"maxlags": lag, "kernel": "bartlett", "use_correction": False}
     z = sm.OLS(paired, np.ones(n)).fit(cov_type="HAC", cov_kwds=kwds).tvalues[0]
     statistic = z * math.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)

@@ -4,6 +4,7 @@ from scipy.stats import norm
 
 from polyscale.evaluation.comparison import diebold_mariano
 from polyscale.evaluation.contest import Entry, contest
+from polyscale.evaluation.crps import crps
 from polyscale.evaluation.losses import pinball, qlike
 from polyscale.evaluation.settings import EvaluationSettings
 from polyscale.market.errors import DataError
@@ -49,6 +50,23 @@ def test_losses_tests_and_set_are_those_of_their_own_functions():
     assert found.standings[0]["ours"].in_confidence_set is True
     assert blind.in_confidence_set is False
     assert found.standings[0]["ours"].qlike.ratio is None
+
+
+def test_every_loss_is_tested_over_the_origins_that_a_label_spans():
+    known, realised, returns = market(4)
+    entries = {"ours": entry(known), "near": entry(known + 0.05)}
+    found = contest("ours", entries, realised, returns, LEVELS, (2, 20), 1, SETTINGS).standings
+    for h, span in enumerate((2, 20)):
+        for name, loss in (
+            ("qlike", lambda e, h=h: qlike(realised[:, h], e.log_variance[:, h])),
+            (
+                "pinball",
+                lambda e, h=h: pinball(returns[:, h], e.quantiles[:, h], np.array(LEVELS)).mean(axis=1),
+            ),
+            ("crps", lambda e, h=h: crps(returns[:, h], e.quantiles[:, h], np.array(LEVELS))),
+        ):
+            wanted = diebold_mariano(loss(entries["ours"]), loss(entries["near"]), span)
+            assert getattr(found[h]["near"], name).p_value == pytest.approx(wanted.p_one_sided)
 
 
 def test_an_origin_counts_where_all_are_known():

@@ -35,7 +35,7 @@ def test_two_nodes_give_the_same_bits_as_this_machine_alone(tmp_path):
     again = json.loads((there / "evaluation.json").read_text())
     assert {**again, "seconds": 0} == {**found, "seconds": 0}
     files = [p.relative_to(local.path) for p in local.path.glob("tasks/**/*.parquet")]
-    assert len(files) == 2 * 4 * 2
+    assert len(files) == 2 * 5 * 2
     for name in files:
         assert pl.read_parquet(local.path / name).equals(pl.read_parquet(there / name))
     weights = [p.relative_to(local.path) for p in local.path.glob("tasks/**/*.safetensors")]

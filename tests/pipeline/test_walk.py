@@ -3,17 +3,21 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from polyscale.config.run_config import parse_config
+from polyscale.evaluation.baselines.registry import ALWAYS
 from polyscale.market.errors import ConfigError
 from polyscale.market.forecast import Forecast
+from polyscale.market.simulate import SimulationSettings, simulate_bars
+from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.load import load_symbols
 from polyscale.pipeline.run import Silent
 from polyscale.pipeline.walk.ablations import ablations
 from polyscale.pipeline.walk.evaluate import begin, evaluate_walk
 from polyscale.pipeline.walk.plan import FULL, cohorts, plan
 from polyscale.pipeline.walk.publish import walk_page
-from polyscale.pipeline.walk.task import Work
+from polyscale.pipeline.walk.task import Work, prepared_for
 from polyscale.runs.folder import State
 from polyscale.store.store import Store
 from tests.pipeline.walk_market import SIMPLE, run_walk, walk_config
@@ -32,7 +36,7 @@ def test_every_symbol_is_judged_beside_every_baseline(walked):
         assert each["first"] == "2025-02-01T01:00:00.000"
         assert each["last"] == "2025-02-15T00:00:00.000"
         for row in each["standings"]:
-            assert set(row["models"]) == {"network", *SIMPLE}
+            assert set(row["models"]) == {"network", *SIMPLE, "log-HAR"}
             assert row["num_origins"] >= 14 * 24 - 4
         assert each["tail_risk"][0]["num_origins"] == 14 * 24
     mean = np.mean([s["standings"][1]["models"]["base"]["qlike"]["ratio"] for s in found["symbols"].values()])
@@ -81,7 +85,7 @@ def test_a_fold_knows_nothing_of_what_follows_its_test():
         np.testing.assert_allclose(forecast.quantiles, short.forecasts[symbol].quantiles, rtol=1e-6)
 
 
-def test_groups_all_together_each_alone_and_one_left_out_on_every_venue():
+def test_cohorts_all_together_each_alone_and_one_left_out_on_every_venue():
     text = walk_config().to_yaml()
     config = parse_config(text, "t")
     symbols = load_symbols(config, Store("nowhere"))
@@ -101,6 +105,29 @@ def test_a_symbol_left_out_is_forecast_and_teaches_nothing(tmp_path):
     _, found = run_walk(tmp_path, config, baselines=("base", "ridge"))
     assert list(found["symbols"]) == ["BBB"]
     assert found["symbols"]["BBB"]["standings"][0]["num_origins"] >= 14 * 24 - 4
+    symbols = load_symbols(config, Store("nowhere"))
+    (task,) = plan(config.walk_forward, symbols, 1, (), ())
+    parts = prepared_for(config, symbols, task.fold, task.cohort).splits
+    assert [part.train.any() for part in parts] == [True, False]
+    assert [part.validate.any() for part in parts] == [True, False]
+    assert parts[1].test.any()
+    other = type(symbols[1])(
+        symbols[1].market, simulate_bars(SimulationSettings(days=50, timeframe=Timeframe(15), seed=99))
+    )
+    ours, theirs = (
+        Work({FULL: config}, given)(task).model.network.state_dict()
+        for given in (symbols, [symbols[0], other])
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_claims_must_beat_base_log_har_and_last_value_whatever_was_asked(tmp_path):
+    _, found = run_walk(tmp_path, walk_config(seeds=1, refit="never"), baselines=("ridge",))
+    for each in found["symbols"].values():
+        for row in each["scorecard"]["horizons"]:
+            assert {b["name"] for b in row["volatility"]["baselines"]} == set(ALWAYS)
+        for row in each["standings"]:
+            assert set(row["models"]) == {"network", "ridge", *ALWAYS}
 
 
 def test_ablations_take_away_what_they_say(tmp_path):

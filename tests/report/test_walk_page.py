@@ -184,7 +184,10 @@ def test_one_horizon_and_ten_rivals_are_told_alike():
     for each in plain["symbols"].values():
         each["scorecard"]["horizons"] = each["scorecard"]["horizons"][:1]
         each.update({key: each[key][:1] for key in ("standings", "tail_risk", "breakdown")})
-        each["slopes"] = [{key: fold[key][:1] for key in fold} for fold in each["slopes"]]
+        each["slopes"] = [
+            {"fold": fold["fold"], **{key: fold[key][:1] for key in ("direction", "shape")}}
+            for fold in each["slopes"]
+        ]
     text = render_walk(walk_report(plain))
     assert "over 2 symbols and 1 horizon. All 4 claims" in section(text, "verdict")
     assert "10 rivals were asked; claims on volatility are made against base alone." in section(

@@ -57,14 +57,15 @@ def track(symbol, seed, rivals, variants, noise, days):
     return Track(
         symbol=symbol,
         forecast=forecast,
+        plain_var=1.1 * forecast.quantiles[..., 0],
         shortfall=1.2 * forecast.quantiles[..., 0],
         entries={OWN: entry(own[11::12])} | {name: entry(values) for name, values in said.items()},
         variants=ablated,
-        first_seed=own[11::12],
+        seeds={1: own[11::12], 2: own[11::12] + 0.1},
         log_variance=log_variance[11::12],
         returns=returns[11::12],
         sigma=np.abs(rng.standard_normal(len(forecast))),
-        slopes=(slopes, slopes),
+        slopes={"2025-02-01": slopes, "2025-02-08": slopes},
     )
 
 

@@ -17,6 +17,7 @@ from scipy import stats
 from polyscale.market.errors import DataError
 
 MIN_BLOCKS: Final = 4  # with fewer the spread between blocks says nothing
+_BEYOND: Final = 10  # draws beyond each end of an interval: with fewer the end is an extreme, not a quantile
 _CHUNK: Final = 4_000_000  # drawn blocks held in memory at once
 
 
@@ -49,8 +50,9 @@ class Bootstrap:
     seed: int = 0
 
     def at(self, level: float) -> Bootstrap:
-        """Return the same resampling for another level."""
-        return replace(self, level=level)
+        """Return the same resampling for another level, with draws enough for its tails."""
+        enough = math.ceil(2 * _BEYOND / (1.0 - level) - 1e-9) if level < 1.0 else self.num_draws
+        return replace(self, level=level, num_draws=max(self.num_draws, enough))
 
 
 def block_length(num_origins: int, horizon: int) -> int:

@@ -63,8 +63,10 @@ def diebold_mariano(
 ) -> DieboldMariano:
     """Diebold-Mariano test with the small-sample correction of Harvey, Leybourne and Newbold (1997).
 
-    The long-run variance has a Bartlett kernel with ``ceil(1.5 * horizon)`` lags, which is never negative, as
-    the original's flat kernel can be. The corrected statistic is held against Student's t with n - 1.
+    The long-run variance has a Bartlett kernel with ``ceil(1.5 * horizon)`` lags, at least the cube root of
+    the number of origins, for losses of calm and wild days go together for longer than labels overlap. It is
+    never negative, as the original's flat kernel can be. The corrected statistic is held against Student's t
+    with n - 1.
 
     Parameters
     ----------
@@ -83,8 +85,9 @@ def diebold_mariano(
             "diebold_mariano needs losses of one length and a horizon >= 1 origin, "
             f"got {first.size} and {second.size} losses, horizon {horizon}"
         )
-    paired, lag = first - second, math.ceil(1.5 * horizon)
+    paired = first - second
     n = paired.size
+    lag = max(math.ceil(1.5 * horizon), math.ceil(n ** (1 / 3) - 1e-9))
     if n <= lag + 1:
         return DieboldMariano(None, None, None, lag, f"{n} origins are too few for {lag} lags")
     variance = long_run_variance(paired, lag)

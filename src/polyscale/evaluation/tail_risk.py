@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from polyscale.evaluation.bootstrap import Bootstrap, Interval, mean_interval
 from polyscale.evaluation.expected_shortfall import ShortfallTest, exceedance_residuals, fissler_ziegel
@@ -37,8 +37,21 @@ class Shortfall:
 
 
 @dataclass(frozen=True)
+class Exceptions:
+    """How often a value at risk was exceeded, and whether that is the nominal rate."""
+
+    num: int
+    kupiec: LikelihoodRatio
+
+
+@dataclass(frozen=True)
 class TailRisk:
-    """A value at risk held against what came; ``shortfall`` is None where none was forecast."""
+    """A value at risk held against what came; ``shortfall`` is None where none was forecast.
+
+    A value at risk that moves with its own misses has the nominal rate nearly by construction: its exceptions
+    scatter less than independent ones, Kupiec's test hardly ever refuses it, and the power, which is that of
+    independent exceptions, is not its own. The same test of what it was before the steps says more.
+    """
 
     level: float  # nominal share of returns at or below the value at risk
     num_origins: int
@@ -48,6 +61,7 @@ class TailRisk:
     independence: LikelihoodRatio
     conditional_coverage: LikelihoodRatio
     shortfall: Shortfall | None
+    before_steps: Exceptions | None = None  # of the value at risk that no step had moved
 
     @property
     def share(self) -> float:
@@ -72,6 +86,7 @@ def score_tail_risk(
     shortfall: Float64[np.ndarray, " n"] | None,
     level: float,
     bootstrap: Bootstrap,
+    before_steps: Float64[np.ndarray, " n"] | None = None,
 ) -> TailRisk:
     """Score one horizon.
 
@@ -84,6 +99,8 @@ def score_tail_risk(
         Of the value at risk, such as 0.01.
     bootstrap
         For the interval of the joint loss; its draws and seed serve the test of shortfall too.
+    before_steps
+        The value at risk before it was moved by its own misses.
 
     Raises
     ------
@@ -113,4 +130,9 @@ def score_tail_risk(
                 returns, value_at_risk, shortfall, num_draws=bootstrap.num_draws, seed=bootstrap.seed
             ),
         ),
+        before_steps=None if before_steps is None else _exceptions(returns <= before_steps, level),
     )
+
+
+def _exceptions(exceeded: Bool[np.ndarray, " n"], level: float) -> Exceptions:
+    return Exceptions(int(exceeded.sum()), unconditional_coverage(exceeded, level))

@@ -2,7 +2,9 @@
 
 In: forecasts of validation and what came. Out: slopes between 0 and 1 per horizon. At 0 a probability of up
 is one half, and quantiles have the base's shape around the forecast volatility: validation showed nothing
-that the network knew beyond that. There is no intercept: a month's drift is no forecast.
+that the network knew beyond that. There is no intercept: a month's drift is no forecast. A horizon with few
+labels that do not overlap has a slope of 0: thirty days fit one day ahead by chance (0.1 in one month, 1 in
+the next), and what they fit was worse than nothing in the month after.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from polyscale.forecast.predict import quantile_weights
 from polyscale.market.forecast import Floats, Forecast
 
+MIN_LABELS: Final = 100  # that do not overlap: with fewer nothing is believed
 _TRUST: Final = 0.5  # of the best slope of a shape: what fits one month best fits the next less well
 
 
@@ -45,6 +49,7 @@ def fit_slopes(
         for name in ("prob_up", "volatility", "quantiles")
     )
     came = np.concatenate(list(log_returns))
+    enough = _num_labels(forecasts, log_returns) >= MIN_LABELS
     horizons = range(came.shape[1])
     levels = np.array(forecasts[0].levels)
     direction = [_direction_slope(prob[:, h], came[:, h]) for h in horizons]
@@ -55,7 +60,7 @@ def fit_slopes(
         )
         for h in horizons
     ]
-    return Slopes(np.array(direction), np.array(shape))
+    return Slopes(np.where(enough, direction, 0.0), np.where(enough, shape, 0.0))
 
 
 def sloped(forecast: Forecast, slopes: Slopes, base_quantiles: Floats) -> Forecast:
@@ -68,6 +73,18 @@ def sloped(forecast: Forecast, slopes: Slopes, base_quantiles: Floats) -> Foreca
         quantiles=quantiles,
         expected_return=quantiles @ quantile_weights(forecast.levels),
     )
+
+
+def _num_labels(forecasts: Sequence[Forecast], log_returns: Sequence[Floats]) -> NDArray[np.int64]:
+    """Known labels that do not overlap [H], of the symbol with most: two symbols of a day are one day."""
+    found = []
+    for forecast, came in zip(forecasts, log_returns, strict=True):
+        times = forecast.close_time.astype("datetime64[ms]").astype(np.int64)
+        known = np.isfinite(came)
+        found.append(
+            [len(np.unique(times[known[:, h]] // each.ms)) for h, each in enumerate(forecast.horizons)]
+        )
+    return np.max(found, axis=0)
 
 
 def _direction_slope(prob_up: Floats, log_return: Floats) -> float:

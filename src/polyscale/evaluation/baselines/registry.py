@@ -45,3 +45,5 @@ BASELINES: Final[Mapping[str, Baseline]] = MappingProxyType(
         "transformer (one scale)": _transformer,
     }
 )
+ALWAYS: Final = ("last value", "log-HAR", "base")  # what a claim must beat: asked in every evaluation
+SEEDED: Final = frozenset({"LightGBM", "LSTM", "transformer (one scale)"})  # drawn at random in training

@@ -29,10 +29,13 @@ class Lessons(NamedTuple):
 
 
 def lessons(rows: Rows, masks: Sequence[Bools]) -> Lessons:
-    """The thinned origins of masks, pooled over symbols."""
+    """The origins of masks, pooled over symbols, thinned at random: every hour of the day stays."""
     taken = [learnable(p, m, _EVERY_MINUTES) for p, m in zip(rows.panels, masks, strict=True)]
-    stride = -(-sum(int(mask.sum()) for mask in taken) // _ROWS_AT_MOST)
-    origins = [np.flatnonzero(mask)[:: max(stride, 1)] for mask in taken]
+    share = _ROWS_AT_MOST / max(1, sum(int(mask.sum()) for mask in taken))
+    origins = [  # a draw does not depend on how many rows come after it
+        np.flatnonzero(mask & (np.random.default_rng(i).random(len(mask)) < share))
+        for i, mask in enumerate(taken)
+    ]
     parts = [blocks(panel, at) for panel, at in zip(rows.panels, origins, strict=True)]
     return Lessons(
         [np.concatenate(column) for column in zip(*parts, strict=True)],

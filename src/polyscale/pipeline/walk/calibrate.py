@@ -23,7 +23,7 @@ def calibrate(folder: RunFolder, fold: Fold, networks: Sequence[Task], panels: S
     networks
         The seeds of one fold and cohort.
     panels
-        Of the symbols that the cohort tests; none with a forecast in validation leaves everything as it is.
+        Of the symbols that the cohort tests; none with a forecast in validation shows nothing: slopes of 0.
     """
     said, came = [], []
     for panel in panels:
@@ -39,5 +39,5 @@ def calibrate(folder: RunFolder, fold: Fold, networks: Sequence[Task], panels: S
             came.append(panel.targets.log_return[np.searchsorted(panel.time_ms, times[inside])])
     base_quantiles = np.array(kept_facts(folder, networks[0])["base_quantiles"])
     if not said:
-        return Slopes(np.ones(len(base_quantiles)), np.ones(len(base_quantiles)))
+        return Slopes(np.zeros(len(base_quantiles)), np.zeros(len(base_quantiles)))
     return fit_slopes(said, came, base_quantiles)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from polyscale.config.run_config import RunConfig
-from polyscale.evaluation.baselines.registry import BASELINES
-from polyscale.market.errors import ConfigError
+from polyscale.evaluation.baselines.registry import ALWAYS, BASELINES
+from polyscale.market.errors import ConfigError, HistoryError
 from polyscale.pipeline.load import SymbolBars, load_at_version, pin_version, same_bars
 from polyscale.pipeline.run import Observer, read_run_config, start
 from polyscale.pipeline.walk.ablations import ablations
@@ -105,6 +105,13 @@ def judge_walk(
         }
         found = [assemble(folder, config, of_cohort, panel, slopes) for panel in tested]
         tracks += [track for track in found if track is not None]
+    if not tracks:
+        walk = config.walk_forward
+        assert walk is not None
+        raise HistoryError(
+            f"a walk-forward must test at least 1 origin from {walk.first} to {walk.last}, found 0; import "
+            "more history or change walk_forward"
+        )
     return results_of(tracks, config)
 
 
@@ -112,7 +119,8 @@ def _tasks(folder: RunFolder, config: RunConfig, symbols: list[SymbolBars]) -> t
     asked = folder.read_json(PLAN)
     variants = ablations(config) if asked["ablate"] else {}
     assert config.walk_forward is not None
-    tasks = plan(config.walk_forward, symbols, config.seed, asked["baselines"], tuple(variants))
+    rivals = [name for name in BASELINES if name in asked["baselines"] or name in ALWAYS]
+    tasks = plan(config.walk_forward, symbols, config.seed, rivals, tuple(variants))
     return tasks, Work({FULL: config, **variants}, symbols)
 
 

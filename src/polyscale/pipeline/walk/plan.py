@@ -11,6 +11,7 @@ from typing import Final
 
 from polyscale.dataset.folds import Fold, folds
 from polyscale.dataset.settings import WalkForwardSettings
+from polyscale.evaluation.baselines.registry import SEEDED
 from polyscale.pipeline.load import SymbolBars
 
 
@@ -57,11 +58,16 @@ def plan(
     baselines: Sequence[str],
     variants: Sequence[str],
 ) -> list[Task]:
-    """The network with every seed, baselines and variants with the first; folds in order of time."""
+    """The network and the rivals that draw at random with every seed, all else with the first.
+
+    Folds go in order of time. The network's mean over seeds is held against the same mean of such a rival.
+    """
     seeds = range(first_seed, first_seed + settings.seeds)
     named = [(NETWORK, FULL, seed) for seed in seeds]
     named += [(ABLATION, variant, first_seed) for variant in variants]
-    named += [(BASELINE, baseline, first_seed) for baseline in baselines]
+    named += [
+        (BASELINE, name, seed) for name in baselines for seed in (seeds if name in SEEDED else seeds[:1])
+    ]
     places = [(fold, cohort) for fold in folds(settings) for cohort in cohorts(settings, symbols)]
     return [Task(kind, name, fold, cohort, seed) for fold, cohort in places for kind, name, seed in named]
 

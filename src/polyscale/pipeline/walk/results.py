@@ -5,6 +5,7 @@ In: the tracks of all symbols. Out: nested dicts. Every figure has its rival and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from polyscale.config.run_config import RunConfig
+from polyscale.evaluation.baselines.registry import ALWAYS
 from polyscale.evaluation.bootstrap import Bootstrap, block_length
 from polyscale.evaluation.breakdown import Part, by_hour, by_month, by_regime
 from polyscale.evaluation.claims import NUM_KINDS, claims, evidence_of
@@ -23,7 +25,6 @@ from polyscale.market.forecast import Floats
 from polyscale.pipeline.walk.assemble import OWN, Track
 
 BASE: Final = "base"
-_ALWAYS: Final = ("base", "log-HAR", "last value")  # what the scorecard's claims must beat
 
 
 def results_of(tracks: Sequence[Track], config: RunConfig) -> dict[str, Any]:
@@ -40,9 +41,10 @@ def results_of(tracks: Sequence[Track], config: RunConfig) -> dict[str, Any]:
                 "tail_risk": [_tail(track, config, h) for h in range(len(config.data.horizons))],
                 "breakdown": [_breakdown(track, config, h) for h in range(len(config.data.horizons))],
                 "ablations": _ablations(track),
+                "seeds": _seeds(track),
                 "slopes": [
-                    {"direction": each.direction.tolist(), "shape": each.shape.tolist()}
-                    for each in track.slopes
+                    {"fold": fold, "direction": each.direction.tolist(), "shape": each.shape.tolist()}
+                    for fold, each in track.slopes.items()
                 ],
                 "first": str(track.forecast.close_time[0]),
                 "last": str(track.forecast.close_time[-1]),
@@ -56,24 +58,21 @@ def results_of(tracks: Sequence[Track], config: RunConfig) -> dict[str, Any]:
 
 
 def averages(contests: Mapping[str, Contest]) -> list[dict[str, dict[str, float]]]:
-    """By horizon and rival: means over symbols of the losses and of the network's ratios."""
+    """By horizon and rival: means over symbols of the losses, and of the ratios that there are."""
     found: list[dict[str, dict[str, float]]] = []
     for h in range(len(next(iter(contests.values())).standings)):
-        table = [each.standings[h] for each in contests.values() if each.standings[h]]
-        names = [name for name in table[0] if all(name in row for row in table)] if table else []
-        found.append(
-            {
-                name: {
-                    f"{kind}{suffix}": float(np.mean(values))
-                    for kind in ("qlike", "pinball", "crps")
-                    for suffix, values in (
-                        ("", [getattr(row[name], kind).mean for row in table]),
-                        ("_ratio", [getattr(row[name], kind).ratio or 1.0 for row in table]),
-                    )
-                }
-                for name in names
-            }
-        )
+        table = [each.standings[h] for each in contests.values()]
+        means: dict[str, dict[str, float]] = {}
+        for name in dict.fromkeys(name for row in table for name in row):
+            rows = [row[name] for row in table if name in row]
+            means[name] = {"num_symbols": len(rows)}
+            for kind in ("qlike", "pinball", "crps"):
+                losses = [getattr(row, kind) for row in rows]
+                ratios = [1.0 if name == OWN else loss.ratio for loss in losses]
+                known = [ratio for ratio in ratios if ratio is not None]
+                means[name][kind] = float(np.mean([loss.mean for loss in losses]))
+                means[name][f"{kind}_ratio"] = float(np.mean(known)) if known else math.nan
+        found.append(means)
     return found
 
 
@@ -83,7 +82,7 @@ def _scorecard(track: Track, config: RunConfig, num_symbols: int) -> Scorecard:
         track.forecast,
         track.log_variance,
         track.returns,
-        {name: track.entries[name].log_variance for name in _ALWAYS if name in track.entries},
+        {name: track.entries[name].log_variance for name in ALWAYS if name in track.entries},
         None if base is None else base.quantiles,
         bars_per_horizon=_bars(config),
         step_bars=config.data.base.bars_in(config.evaluation.every),
@@ -121,6 +120,7 @@ def _tail(track: Track, config: RunConfig, h: int) -> dict[str, Any] | None:
         np.minimum(beyond, at_risk * (1 + 1e-9)),
         config.levels[0],
         _bootstrap(config, int(apart.sum()), 1),
+        before_steps=track.plain_var[apart, h],
     )
     return {"horizon": str(horizon), "refused": list(found.refused), **asdict(found)}
 
@@ -145,11 +145,20 @@ def _breakdown(track: Track, config: RunConfig, h: int) -> dict[str, list[dict[s
 
 def _ablations(track: Track) -> dict[str, list[float]]:
     """Mean QLIKE of a variant over that of the whole network with the same seed, per horizon."""
-    return {name: _ratios(track, values) for name, values in track.variants.items()}
+    whole = track.seeds[min(track.seeds)]
+    return {name: _ratios(track, values, whole) for name, values in track.variants.items()}
 
 
-def _ratios(track: Track, variant: Floats) -> list[float]:
-    loss, whole = (qlike(track.log_variance, values) for values in (variant, track.first_seed))
+def _seeds(track: Track) -> dict[str, list[float]]:
+    """Mean QLIKE of each seed alone over that of the base, per horizon."""
+    base = track.entries.get(BASE)
+    if base is None:
+        return {}
+    return {str(seed): _ratios(track, values, base.log_variance) for seed, values in track.seeds.items()}
+
+
+def _ratios(track: Track, one: Floats, other: Floats) -> list[float]:
+    loss, whole = (qlike(track.log_variance, values) for values in (one, other))
     found = []
     for h in range(loss.shape[1]):
         both = np.isfinite(loss[:, h]) & np.isfinite(whole[:, h])

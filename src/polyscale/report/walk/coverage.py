@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polyscale.evaluation.bootstrap import Interval
+from polyscale.forecast.slopes import MIN_LABELS
 from polyscale.report.calibration import (
     Line,
     quantile_line,
@@ -26,7 +27,7 @@ _LEAD = (
 )
 
 
-def coverage_section(results: WalkResults, fold_names: Sequence[str]) -> Section:
+def coverage_section(results: WalkResults) -> Section:
     """Quantiles and probabilities of up, means over symbols; central intervals by symbol; slopes by fold."""
     each = list(results.symbols.values())
     scores = [[item.score(h) for item in each] for h in range(len(results.horizons))]
@@ -38,9 +39,7 @@ def coverage_section(results: WalkResults, fold_names: Sequence[str]) -> Section
         if len(each) == 1
         else [_LEAD, "Pictures are means over symbols; each symbol has its own below."]
     )
-    return Section(
-        "calibration", "Calibration", lead, pictures, [_coverage(results), _slopes(results, fold_names)]
-    )
+    return Section("calibration", "Calibration", lead, pictures, [_coverage(results), _slopes(results)])
 
 
 def symbol_pictures(each: SymbolResults) -> list[Picture]:
@@ -106,7 +105,7 @@ def _held(found: Interval | None, nominal: float) -> str:
     return interval(found, 1, factor=100.0) + (" *" if off else "")
 
 
-def _slopes(results: WalkResults, fold_names: Sequence[str]) -> Table:
+def _slopes(results: WalkResults) -> Table:
     """Symbols that share their slopes, as those fitted together do, share a row."""
     alike: dict[tuple[FoldSlopes, ...], list[str]] = {}
     for symbol, each in results.symbols.items():
@@ -114,17 +113,15 @@ def _slopes(results: WalkResults, fold_names: Sequence[str]) -> Table:
     rows = []
     for slopes, symbols in alike.items():
         who = "all symbols" if len(symbols) == len(results.symbols) > 1 else ", ".join(symbols)
-        names = (
-            fold_names if len(fold_names) == len(slopes) else [f"fold {i + 1}" for i in range(len(slopes))]
-        )
-        for i, (name, fold) in enumerate(zip(names, slopes, strict=True)):
+        for i, fold in enumerate(slopes):
             cells = [number(value, 2) for value in (*fold.direction, *fold.shape)]
-            rows.append((who if i == 0 else "", name, *cells))
+            rows.append((who if i == 0 else "", fold.fold, *cells))
     head = [f"{kind} {horizon}" for kind in ("Direction", "Shape") for horizon in results.horizons]
     return Table(
         "Slopes by fold",
         ("Symbols", "First day tested", *head),
         rows,
         "Direction: 1 takes the network's probability of up as it is, 0 makes it one half. Shape: 0 leaves "
-        "the base's shape of the return's distribution; half of the best slope is used, so 0.5 is the most.",
+        "the base's shape of the return's distribution; half of the best slope is used, so 0.5 is the most. "
+        f"A horizon of fewer than {MIN_LABELS} labels of validation that do not overlap has 0.",
     )

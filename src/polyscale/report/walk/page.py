@@ -60,7 +60,7 @@ def render_walk(report: WalkReport) -> str:
             opening=[
                 claims_section(results),
                 overview_section(results),
-                coverage_section(results, report.fold_names),
+                coverage_section(results),
                 tail_risk_section(results),
                 direction_section(results, report.round_trip_bps),
             ],

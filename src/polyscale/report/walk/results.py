@@ -37,6 +37,7 @@ class Standings:
 class FoldSlopes:
     """How far the network's own direction and shape were believed in one fold, per horizon."""
 
+    fold: str  # first day tested
     direction: tuple[float, ...]
     shape: tuple[float, ...]
 
@@ -50,6 +51,7 @@ class SymbolResults:
     tail_risk: tuple[TailRisk | None, ...]
     breakdown: tuple[Mapping[str, tuple[Part, ...]], ...]  # by month, hour, volatility; empty without a base
     ablations: Mapping[str, tuple[float | None, ...]]
+    seeds: Mapping[str, tuple[float | None, ...]]  # QLIKE of each seed alone over the base's
     slopes: tuple[FoldSlopes, ...]
     first: str  # judged origin
     last: str

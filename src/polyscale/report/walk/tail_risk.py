@@ -66,7 +66,7 @@ def _exceptions(results: WalkResults, cases: list[_Case]) -> Table:
     for symbol, h, tail in cases:
         name = (symbol if h == 0 else "", results.horizons[h])
         if tail is None:
-            rows.append((*name, *[ABSENT] * 8))
+            rows.append((*name, *[ABSENT] * 9))
             _note(reasons, "no value at risk below zero, or no label", symbol, results.horizons[h])
             continue
         power = [number(100 * each.power, 0) for each in tail.kupiec_power]
@@ -79,6 +79,7 @@ def _exceptions(results: WalkResults, cases: list[_Case]) -> Table:
                 percent(tail.share, 2),
                 _p(tail.kupiec.p_value),
                 " / ".join(power),
+                _before(tail),
                 _p(tail.independence.p_value),
                 _p(tail.conditional_coverage.p_value),
             )
@@ -88,11 +89,13 @@ def _exceptions(results: WalkResults, cases: list[_Case]) -> Table:
     rates = " / ".join(f"{100 * each.true_rate:g} %" for each in first.kupiec_power)
     head = (
         "Symbol", "Ahead", "Origins", "Exceptions", "Expected", "Share", "Kupiec p", "Its power, %",
-        "Independence p", "Both p",
+        "Before steps (p)", "Independence p", "Both p",
     )  # fmt: skip
     caption = (
-        f"Power is the chance that Kupiec's test at 5 % refuses if the true rate is {rates}; where it is "
-        f"low, not being refused says little. A star: the test refuses at 5 %.{_notes(reasons)}"
+        f"Power is the chance that Kupiec's test at 5 % refuses independent exceptions whose true rate is "
+        f"{rates}; where it is low, not being refused says little. Quantiles that step with their own misses "
+        "have the rate nearly by construction: before steps are the exceptions of those that had not, with "
+        f"their Kupiec p. A star: the test refuses at 5 %.{_notes(reasons)}"
     )
     return Table(f"Value at risk at {100 * first.level:g} %", head, rows, caption)
 
@@ -128,6 +131,11 @@ def _beyond(results: WalkResults, cases: list[_Case]) -> Table:
         f"{_notes(reasons)}"
     )
     return Table("Expected shortfall", head, rows, caption)
+
+
+def _before(tail: TailRisk) -> str:
+    found = tail.before_steps
+    return ABSENT if found is None else f"{found.num} ({_p(found.kupiec.p_value)})"
 
 
 def _p(value: float | None) -> str:
