@@ -45,7 +45,7 @@ def test_evaluate_ends_in_a_report_and_says_where(tmp_path):
 def found(rivals, horizons=("1h", "4h")):
     """What an evaluation ends with: one symbol, rivals by horizon."""
     rows = [{name: {"qlike": {"ratio": 0.5}} for name in names} for names in rivals]
-    baselines = [{"name": name} for name in ("base", "log-HAR", "last value") if name in rivals[0]]
+    baselines = [{"name": name} for name in ("last value", "log-HAR", "base") if name in rivals[0]]
     scores = [{"volatility": {"baselines": baselines}}, {"volatility": None}]
     return {
         "horizons": list(horizons),

@@ -128,12 +128,12 @@ def _short(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _against(found: dict[str, Any]) -> list[str]:
-    """Whom claims on volatility must beat: the rivals of the scorecards."""
+    """Whom claims on volatility must beat: the rivals of the scorecards, the hardest first."""
     names: dict[str, None] = {}
     for symbol in found["symbols"].values():
         for horizon in symbol["scorecard"]["horizons"]:
             names |= {each["name"]: None for each in (horizon["volatility"] or {}).get("baselines", ())}
-    return list(names)
+    return sorted(names, key=BASELINES.index, reverse=True)
 
 
 def _ratios(symbol: dict[str, Any], rival: str) -> list[float | None]:
