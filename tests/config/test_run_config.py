@@ -87,3 +87,17 @@ def test_a_config_that_is_not_there_is_named(tmp_path):
         read_config(tmp_path / "nope.yaml")
     with pytest.raises(ConfigError, match="preset must be one of"):
         preset("nope")
+
+
+@pytest.mark.parametrize("name", ["validate_days", "window_days"])
+def test_a_part_of_a_fold_is_longer_than_the_longest_horizon(name):
+    longest = yaml.safe_load(DEMO)["data"]["horizons"][-1]
+    days = Timeframe.parse(longest).minutes // 1_440
+    walk = {"first": "2025-03-01", "last": "2025-03-05", name: max(days, 1)}
+    if days:
+        words = (
+            rf"walk_forward.{name} must be more than the longest of data.horizons \({longest}\), got {days}"
+        )
+        with pytest.raises(ConfigError, match=f"{words}; give at least {days + 1}"):
+            parse_config(changed(walk_forward=walk), "t")
+    assert parse_config(changed(walk_forward={**walk, name: days + 1}), "t").walk_forward is not None

@@ -78,3 +78,5 @@ def test_what_cannot_be_is_refused():
         _walk(last="2025-01-01")
     with pytest.raises(ValueError, match="leave_out needs pooled"):
         _walk(leave_out=("X",), pooled=False)
+    with pytest.raises(ValueError, match=r"leave_out must not repeat a symbol, got \['X'\] more than once"):
+        _walk(leave_out=("X", "Y", "X"))

@@ -12,6 +12,7 @@ from polyscale.pipeline.job import begin
 from polyscale.pipeline.learn import prepare
 from polyscale.pipeline.load import context_of, given_symbols, load_symbols
 from polyscale.pipeline.run import Silent, again, evaluate, trade_again
+from polyscale.pipeline.search import cut_off, fold_of, prepare_until
 from polyscale.store.store import Store
 
 TEXT = """
@@ -56,6 +57,15 @@ def test_lessons_have_training_alone_and_the_split_is_that_of_the_tested(store):
         assert (ended <= prepared.ends.train_end).all()
     alone = parse_config(TEXT.replace("  learn_from", "  # learn_from"), "t")
     assert prepare(alone, load_symbols(alone, store)).ends == prepared.ends
+
+
+def test_lessons_do_not_validate_the_trials_of_a_search(store):
+    config = parse_config(TEXT, "t")
+    symbols = load_symbols(config, store)
+    fold = fold_of(config, symbols)
+    prepared = prepare_until(config, cut_off(symbols, fold.ends.validate_end), fold)
+    assert [part.validate.any() for part in prepared.splits] == [True, False, False]
+    assert all(part.train.any() for part in prepared.splits)
 
 
 def test_a_symbols_market_is_its_own_venue(store):

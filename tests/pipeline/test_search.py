@@ -8,15 +8,17 @@ import pytest
 import yaml
 
 from polyscale.config.run_config import parse_config, read_config
+from polyscale.dataset.folds import folds
 from polyscale.market.errors import ConfigError, RunError, TrainingError
 from polyscale.market.instant import time_of
 from polyscale.pipeline import search as search_file
 from polyscale.pipeline.load import load_symbols
 from polyscale.pipeline.run import Silent
-from polyscale.pipeline.search import begin_search, cut_off, prepare_until, resume_search, validation_ends
+from polyscale.pipeline.search import begin_search, cut_off, fold_of, prepare_until, resume_search
 from polyscale.pipeline.search_folder import find_search, read_trials
 from polyscale.pipeline.search_space import changed, parse_space, value_at
 from polyscale.store.store import Store
+from polyscale.training.progress import EpochReport
 from tests.pipeline.small import small
 
 CONFIG = parse_config(small(), "small")
@@ -87,8 +89,8 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(done, tmp_path)
 
 def test_a_trial_is_what_training_its_config_gives(done):
     *_, search, trials = done
-    prepared = prepare_until(CONFIG, search.symbols, search.ends)
-    alone = search_file.train_trial(CONFIG, trials[2].values, 3, search.symbols, search.ends, prepared)
+    prepared = prepare_until(CONFIG, search.symbols, search.fold)
+    alone = search_file.train_trial(CONFIG, trials[2].values, 3, search.symbols, search.fold, prepared)
     assert figures([alone]) == figures(trials[2:3])
 
 
@@ -107,11 +109,11 @@ def test_what_comes_after_validation_is_cut_off_first(tmp_path, monkeypatch, spl
     search = begun(tmp_path, config)
     whole = load_symbols(config, Store(tmp_path / "store"))
     assert search.symbols[0].bars.height < whole[0].bars.height
-    prepared = prepare_until(config, search.symbols, search.ends)
-    end = time_of(search.ends.validate_end)
+    prepared = prepare_until(config, search.symbols, search.fold)
+    end = time_of(search.fold.ends.validate_end)
     assert seen
     assert all(item.bars["close_time"].max() <= end for item in seen)
-    assert all(panel.time_ms[-1] <= search.ends.validate_end for panel in prepared.panels)
+    assert all(panel.time_ms[-1] <= search.fold.ends.validate_end for panel in prepared.panels)
     assert not any(part.test.any() for part in prepared.splits)
     ordinary = search_file.prepare(config, whole)
     for ours, theirs in zip(prepared.splits, ordinary.splits, strict=True):
@@ -123,12 +125,12 @@ def test_what_comes_after_validation_is_cut_off_first(tmp_path, monkeypatch, spl
 def test_bars_after_validation_do_not_move_a_trial():
     """Another future, the same losses."""
     symbols = load_symbols(CONFIG, Store("none"))
-    ends = validation_ends(CONFIG, symbols)
+    fold = fold_of(CONFIG, symbols)
     wrecked = [
         replace(
             item,
             bars=item.bars.with_columns(
-                pl.when(pl.col("close_time") > time_of(ends.validate_end))
+                pl.when(pl.col("close_time") > time_of(fold.ends.validate_end))
                 .then(pl.col(name) * 7)
                 .otherwise(pl.col(name))
                 for name in ("open", "high", "low", "close")
@@ -137,11 +139,74 @@ def test_bars_after_validation_do_not_move_a_trial():
         for item in symbols
     ]
     first, second = (
-        search_file.train_trial(CONFIG, {}, 1, cut_off(each, ends.validate_end), ends, None)
+        search_file.train_trial(CONFIG, {}, 1, cut_off(each, fold.ends.validate_end), fold, None)
         for each in (symbols, wrecked)
     )
     assert first.val_loss is not None
     assert figures([first]) == figures([second])
+
+
+WALK = "walk_forward: {first: 2025-01-28, last: 2025-02-05, validate_days: 4, window_days: 9}\n"
+
+
+def walk_config(split="{train_share: 0.6, validate_share: 0.2}"):
+    return parse_config(small().replace("{train_share: 0.6, validate_share: 0.2}", split) + WALK, "small")
+
+
+@pytest.mark.parametrize(
+    "split",
+    ["{train_share: 0.6, validate_share: 0.2}", "{train_until: 2025-01-25, validate_until: 2025-02-02}"],
+)
+def test_a_search_sees_of_a_walk_forward_what_its_first_fold_sees(tmp_path, split):
+    config = walk_config(split)
+    search = begun(tmp_path, config)
+    first = folds(config.walk_forward)[0]
+    assert search.fold.ends.validate_end == first.ends.validate_end
+    assert search.symbols[0].bars["close_time"].max() == time_of(first.ends.validate_end)
+    ours = prepare_until(config, search.symbols, search.fold).splits[0]
+    whole = load_symbols(config, Store(tmp_path / "store"))
+    theirs = first.split(search_file.panel_of(whole[0], whole, config))
+    for part in ("train", "validate"):
+        seen = getattr(theirs, part)
+        assert getattr(ours, part).tolist() == seen[: len(ours.train)].tolist()
+        assert seen.any()
+        assert not seen[len(ours.train) :].any()
+    assert not ours.test.any()
+    again = resume_search(find_search(tmp_path / "s", "last"), Store(tmp_path / "store"), Silent())
+    assert replace(again.fold, name="") == replace(search.fold, name="")
+
+
+def test_a_split_whose_test_begins_before_the_walk_forward_keeps_its_ends():
+    config = walk_config("{train_until: 2025-01-20, validate_until: 2025-01-24}")
+    found = fold_of(config, load_symbols(config, Store("none")))
+    assert (time_of(found.ends.train_end).day, time_of(found.ends.validate_end).day) == (21, 25)
+    assert found.train_start is None
+
+
+def test_a_search_that_saw_the_walk_forwards_test_does_not_go_on(tmp_path):
+    search = begun(tmp_path, walk_config())
+    about = search.folder.read_json("search.json")
+    late = {**about["ends"], "validate_end": about["ends"]["validate_end"] + 1}
+    search.folder.write_json("search.json", {**about, "ends": late})
+    with pytest.raises(RunError, match=r"must not see what is tested.*2025-01-28.*begin a new search"):
+        resume_search(find_search(tmp_path / "s", "last"), Store(tmp_path / "store"), Silent())
+
+
+@pytest.mark.parametrize(("keep", "loss", "qlike"), [("best", 0.7, 0.72), ("last", 0.8, 0.82)])
+def test_a_trial_is_scored_by_the_epoch_that_a_run_would_keep(monkeypatch, keep, loss, qlike):
+    losses = ((0.9, 0.92), (0.7, 0.72), (0.8, 0.82), (None, None))
+    history = [EpochReport(i, 4, 1.0, *pair) for i, pair in enumerate(losses, start=1)]
+    monkeypatch.setattr(search_file, "learn", lambda *_: (None, history))
+    fold = fold_of(CONFIG, load_symbols(CONFIG, Store("none")))
+    prepared = search_file.Prepared([], [], fold.ends)
+    trial = search_file.train_trial(CONFIG, {"training.keep": keep}, 1, [], fold, prepared)
+    assert (trial.val_loss, trial.val_qlike, trial.epochs) == (loss, qlike, 4)
+
+
+def test_keys_of_the_walk_forward_are_refused():
+    space = "walk_forward.validate_days: {low: 2, high: 4}"
+    with pytest.raises(ConfigError, match=r"walk_forward.validate_days would change or never touch"):
+        parse_space(space, "space", walk_config(), "val_loss")
 
 
 def test_a_trial_that_cannot_be_trained_is_kept_with_its_reason(tmp_path):

@@ -9,6 +9,7 @@ from polyscale.model.network import NetworkInput
 from polyscale.training.fit import fit
 from polyscale.training.loss import LossParts, total_loss
 from polyscale.training.module import shift_levels
+from polyscale.training.progress import EpochReport, kept_report
 from polyscale.training.settings import Kept, TrainingSettings
 from tests.training.small import DATA, SETTINGS, parts_of, weights
 
@@ -78,3 +79,12 @@ def test_the_last_epoch_is_kept_whatever_validation_says(prepared, tmp_path, mon
     assert int(np.argmin([report.val_loss for report in history])) < 3
     for name, value in weights(network).items():
         torch.testing.assert_close(value, seen[-1][name])
+
+
+def test_no_epoch_is_kept_before_a_validation_loss_is_finite():
+    reports = [EpochReport(1, 3, 1.0, None, None)]
+    assert kept_report(reports, Kept.BEST) is None
+    assert kept_report(reports, Kept.LAST) is None
+    reports += [EpochReport(2, 3, 1.0, 0.5, 0.5), EpochReport(3, 3, 1.0, 0.5, 0.4)]
+    assert kept_report(reports, Kept.BEST) is reports[1]  # the first of equals
+    assert kept_report(reports, Kept.LAST) is reports[2]

@@ -13,6 +13,9 @@ from polyscale.cli.options import STORE, JsonOption, StoreOption
 from polyscale.market.errors import ConfigError
 
 EVALUATIONS = Path("evaluations")
+BASELINES = ("last value", "EWMA", "log-HAR", "base", "ridge", "LightGBM", "LSTM", "transformer (one scale)")
+"""As the registry of baselines has them: it loads numpy and polars, too slow for --help."""
+
 _EXAMPLES = (
     "Examples: polyscale evaluate -c configs/crypto_5m.yaml; polyscale evaluate -c configs/crypto_5m.yaml "
     "--leave-out SOLUSDT --seeds 1; polyscale evaluate --resume last --backend ray --jobs 16"
@@ -39,7 +42,11 @@ def evaluate(
         str | None, typer.Option(help="Go on with an evaluation that was cut off: its id, or 'last'.")
     ] = None,
     baseline: Annotated[
-        list[str] | None, typer.Option(help="Only this one; may be repeated. Absent: all of them.")
+        list[str] | None,
+        typer.Option(
+            help=f"Only this one beside base, log-HAR and last value; may be repeated. Absent: all of them. "
+            f"One of: {', '.join(BASELINES)}; capitals do not matter."
+        ),
     ] = None,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Also without each part of the network, one seed each.")
@@ -67,22 +74,40 @@ def evaluate(
     from polyscale.store.store import Store
 
     if (config is None) == (resume is None):
-        raise ConfigError("polyscale evaluate: give either --config or --resume")
+        raise ConfigError(
+            "polyscale evaluate: either --config or --resume must be given, "
+            f"got --config {config}, --resume {resume}"
+        )
+    if resume is not None:
+        _refuse_choices(
+            {"--baseline": baseline, "--ablate": ablate, "--leave-out": leave_out, "--seeds": seeds}
+        )
+    place = Backend(backend.value)
     with console.Watch() as watch:
         held = Store(store)
         if config is not None:
             asked = read_config(config).with_walk(leave_out=tuple(leave_out or ()), seeds=seeds)
-            folder = begin(asked, held, evaluations, watch, baseline, ablate=ablate)
+            folder = begin(asked, held, evaluations, watch, baseline, ablate=ablate, backend=place)
         else:
             assert resume is not None
             folder = find_run(evaluations, resume)
-        found = evaluate_walk(folder, held, watch, jobs or _cores(), Backend(backend.value))
+        found = evaluate_walk(folder, held, watch, jobs or _cores(), place)
     report = folder.path / "report.html"
     if as_json:
         console.print_json({"evaluation": str(folder.path), "report": str(report), **_short(found)})
         return
     _show(found)
     console.out.print(f"report: {report}", highlight=False)
+
+
+def _refuse_choices(choices: dict[str, Any]) -> None:
+    """What is fitted and tested was chosen when the evaluation was begun."""
+    given = [name for name, value in choices.items() if value]
+    if given:
+        raise ConfigError(
+            f"polyscale evaluate: --resume goes on with what the evaluation was begun with, got "
+            f"{', '.join(given)} as well; leave them out, or begin a new evaluation with --config"
+        )
 
 
 def _cores() -> int:
@@ -96,9 +121,19 @@ def _short(found: dict[str, Any]) -> dict[str, Any]:
         "averages": found["averages"],
         "net/base": {symbol: _ratios(each, "base") for symbol, each in found["symbols"].items()},
         "ablations": found["ablations"],
+        "against": _against(found),
         "shown": [claim["name"] for claim in found["claims"] if claim["shown"]],
         "seconds": found["seconds"],
     }
+
+
+def _against(found: dict[str, Any]) -> list[str]:
+    """Whom claims on volatility must beat: the rivals of the scorecards, the hardest first."""
+    names: dict[str, None] = {}
+    for symbol in found["symbols"].values():
+        for horizon in symbol["scorecard"]["horizons"]:
+            names |= {each["name"]: None for each in (horizon["volatility"] or {}).get("baselines", ())}
+    return sorted(names, key=BASELINES.index, reverse=True)
 
 
 def _ratios(symbol: dict[str, Any], rival: str) -> list[float | None]:
@@ -108,36 +143,46 @@ def _ratios(symbol: dict[str, Any], rival: str) -> list[float | None]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    """Tables: the network against each rival on average, and against the base by symbol."""
+    """Tables: the network against each rival on average, and against the base by symbol; what is shown."""
+    from polyscale.cli import console
+
+    rivals = dict.fromkeys(name for row in found["averages"] for name in row if name != "network")
+    _print_table(
+        "QLIKE of the network over that of each rival, mean over symbols",
+        ["rival", *found["horizons"]],
+        {
+            name: [row[name]["qlike_ratio"] if name in row else None for row in found["averages"]]
+            for name in rivals
+        },
+    )
+    if "base" in rivals:
+        by_symbol = {symbol: _ratios(each, "base") for symbol, each in found["symbols"].items()}
+        _print_table("against the base, by symbol", ["symbol", *found["horizons"]], by_symbol)
+    if found["ablations"]:
+        title = "QLIKE without a part, over that of the whole"
+        _print_table(title, ["variant", *found["horizons"]], found["ablations"])
+    shown = [claim["name"] for claim in found["claims"] if claim["shown"]]
+    console.out.print(
+        f"shown{_beaten(_against(found))}: {', '.join(shown) if shown else 'no edge'}", highlight=False
+    )
+
+
+def _print_table(title: str, heads: list[str], rows: dict[str, list[float | None]]) -> None:
+    """Ratios, a row for each name; empty where there is none."""
     from rich.table import Table
 
     from polyscale.cli import console
 
-    horizons = found["horizons"]
-    table = Table(
-        title="QLIKE of the network over that of each rival, mean over symbols", title_justify="left"
-    )
-    table.add_column("rival")
-    for horizon in horizons:
-        table.add_column(horizon, justify="right")
-    for name in [name for name in found["averages"][0] if name != "network"]:
-        table.add_row(
-            name, *(f"{row[name]['qlike_ratio']:.3f}" if name in row else "" for row in found["averages"])
-        )
+    table = Table(title=title, title_justify="left")
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="right" if i else "left")
+    for name, ratios in rows.items():
+        table.add_row(name, *("" if ratio is None else f"{ratio:.3f}" for ratio in ratios))
     console.out.print(table)
-    table = Table(title="against the base, by symbol", title_justify="left")
-    for head in ("symbol", *horizons):
-        table.add_column(head, justify="left" if head == "symbol" else "right")
-    for symbol, each in found["symbols"].items():
-        ratios = _ratios(each, "base")
-        table.add_row(symbol, *("" if ratio is None else f"{ratio:.3f}" for ratio in ratios))
-    console.out.print(table)
-    if found["ablations"]:
-        table = Table(title="QLIKE without a part, over that of the whole", title_justify="left")
-        for head in ("variant", *horizons):
-            table.add_column(head, justify="left" if head == "variant" else "right")
-        for name, ratios in found["ablations"].items():
-            table.add_row(name, *("" if ratio is None else f"{ratio:.3f}" for ratio in ratios))
-        console.out.print(table)
-    shown = [claim["name"] for claim in found["claims"] if claim["shown"]]
-    console.out.print(f"shown: {', '.join(shown) if shown else 'no edge'}", highlight=False)
+
+
+def _beaten(names: list[str]) -> str:
+    """`` against a, b and c``, or nothing."""
+    from polyscale.report.wording import joined
+
+    return f" against {joined(names)}" if names else ""

@@ -21,6 +21,7 @@ from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
 from polyscale.market.settings import Settings
 from polyscale.market.simulate import SimulationSettings
+from polyscale.market.timeframe import DAY_MS
 from polyscale.model.settings import NetworkSettings
 from polyscale.strategy.settings import StrategySettings
 from polyscale.training.settings import TrainingSettings
@@ -129,6 +130,7 @@ class RunConfig(Settings):
                 f"walk_forward.leave_out must be of market.symbols {list(self.market.symbols)}, "
                 f"got {strangers}"
             )
+        self._check_days()
         if self.network.across_symbols and (self.market.learn_from or left_out):
             raise ValueError(
                 "network.across_symbols reads all symbols of the run at once: it takes neither "
@@ -139,6 +141,19 @@ class RunConfig(Settings):
         if not all(0 < level < 1 for level in self.levels):
             raise ValueError(f"levels must lie between 0 and 1, got {self.levels}")
         return self
+
+    def _check_days(self) -> None:
+        """An origin belongs to a part of a fold only if its longest label ends inside the part."""
+        if self.walk_forward is None:
+            return
+        longest = self.data.horizons[-1]
+        for name in ("validate_days", "window_days"):
+            days = getattr(self.walk_forward, name)
+            if days is not None and days * DAY_MS <= longest.ms:
+                raise ValueError(
+                    f"walk_forward.{name} must be more than the longest of data.horizons ({longest}), got "
+                    f"{days}; give at least {longest.ms // DAY_MS + 1}"
+                )
 
     def with_walk(self, leave_out: tuple[str, ...] = (), seeds: int | None = None) -> RunConfig:
         """The same with other choices for its walk-forward; checked again."""

@@ -227,14 +227,18 @@ def _log_masked(panel: Panel) -> None:
         )
 
 
+def first_forecast_bars(settings: DataSettings) -> int:
+    """About how many base bars with few holes come before the first forecast."""
+    day = DAY_MS // settings.base.ms
+    fitted = settings.base.bars_in(Timeframe(7 * 1_440)) + settings.base_forecast.min_days * day
+    warm = features_of(settings, settings.scales[0]).warm_up(settings.base)
+    return max(warm, fitted + settings.base.bars_in(settings.horizons[-1]) + day)
+
+
 def _check_history(panel: Panel, settings: DataSettings) -> None:
     if panel.usable.any():
         return
-    feature_set = features_of(settings, settings.scales[0])
-    longest = settings.horizons[-1]
-    day = DAY_MS // settings.base.ms
-    fitted = settings.base.bars_in(Timeframe(7 * 1_440)) + settings.base_forecast.min_days * day
-    needed = max(feature_set.warm_up(settings.base), fitted + settings.base.bars_in(longest) + day)
+    needed, longest = first_forecast_bars(settings), settings.horizons[-1]
     found, missing = int(panel.traded.sum()), int((~panel.traded).sum())
     holes = (
         f", and {missing:,} missing between them (`polyscale bars --gaps {panel.symbol}`)" if missing else ""

@@ -145,4 +145,7 @@ class WalkForwardSettings(Settings):
             raise ValueError(f"last must not be before first ({self.first}), got {self.last}")
         if self.leave_out and not self.pooled:
             raise ValueError("leave_out needs pooled: a network that is fitted on one symbol has no others")
+        twice = sorted({symbol for symbol in self.leave_out if self.leave_out.count(symbol) > 1})
+        if twice:
+            raise ValueError(f"leave_out must not repeat a symbol, got {twice} more than once")
         return self

@@ -6,7 +6,8 @@ search that was cut off goes on as if it had not been.
 
 The test is never looked at, by construction: what lies after the end of validation is cut off the bars before
 a feature, a base forecast or a label of any trial is computed. Where parts are given as shares, the end is
-found from the times at which the config can forecast, and from nothing else.
+found from the times at which the config can forecast, and from nothing else. A config has two tests where it
+has a walk_forward: that of its split and that of the folds. Parts end before the one that begins first.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from polyscale.config.run_config import RunConfig, parse_config
-from polyscale.dataset.split import Boundaries, split
+from polyscale.dataset.folds import Fold, folds
+from polyscale.dataset.split import Boundaries
 from polyscale.market.errors import ConfigError, HistoryError, RunError, TrainingError
 from polyscale.market.instant import ms_of, shown, time_of
-from polyscale.pipeline.learn import Prepared, learn, panel_of, prepare
+from polyscale.pipeline.learn import Prepared, learn, panel_of, prepare, splits_of
 from polyscale.pipeline.load import (
     SymbolBars,
     describe_version,
@@ -55,6 +57,7 @@ from polyscale.pipeline.search_space import (
 )
 from polyscale.runs.folder import RunFolder
 from polyscale.store.store import DataVersion, Store
+from polyscale.training.progress import kept_report
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -72,7 +75,7 @@ class Search:
     objective: Objective
     jobs: int
     symbols: list[SymbolBars]
-    ends: Boundaries
+    fold: Fold
 
     def run(self, num_trials: int, observer: Observer) -> list[Trial]:
         """Train until there are so many trials, those of before included; keep each as it comes.
@@ -105,7 +108,7 @@ class Search:
         if any(key.startswith("data.") for key in self.space):
             return None
         observer.stage("features and base forecast")
-        return prepare_until(self.config, self.symbols, self.ends)
+        return prepare_until(self.config, self.symbols, self.fold)
 
     def _propose(self, trials: list[Trial], count: int) -> list[dict[str, Value]]:
         """Values of the next trials, from those before."""
@@ -133,7 +136,7 @@ class Search:
         from joblib import Parallel, delayed, parallel_config
 
         work = [
-            delayed(train_trial)(self.config, values, number, self.symbols, self.ends, prepared)
+            delayed(train_trial)(self.config, values, number, self.symbols, self.fold, prepared)
             for number, values in enumerate(proposed, start=first)
         ]
         with parallel_config(backend="loky", n_jobs=min(self.jobs, len(work)), inner_max_num_threads=1):
@@ -159,18 +162,23 @@ def begin_search(
     """Load the bars, cut the test off, and make the folder."""
     observer.stage("simulating the market" if config.market.simulation else "reading bars")
     symbols, version = load_at_version(config, store)
-    ends = validation_ends(config, symbols)
-    symbols = cut_off(symbols, ends.validate_end)
+    fold = fold_of(config, symbols)
+    observer.stage(
+        f"training until {shown(fold.ends.train_end)}, validation until {shown(fold.ends.validate_end)}; "
+        "what comes after is cut off"
+    )
+    symbols = cut_off(symbols, fold.ends.validate_end)
     about = {
         **provenance(config.training.threads, config.seed),
         "objective": objective,
         "jobs": jobs,
-        "ends": asdict(ends),
+        "ends": asdict(fold.ends),
+        "train_start": fold.train_start,
         "data": {**describe_version(config, version), "sha256": fingerprint(symbols)},
     }
     folder = new_folder(root, config, space, about)
     pin_version(folder, store, version)
-    return Search(folder, config, space, objective, jobs, symbols, ends)
+    return Search(folder, config, space, objective, jobs, symbols, fold)
 
 
 def resume_search(folder: RunFolder, store: Store, observer: Observer) -> Search:
@@ -179,26 +187,38 @@ def resume_search(folder: RunFolder, store: Store, observer: Observer) -> Search
     Raises
     ------
     RunError
-        If the bars are no longer the same.
+        If the bars are no longer the same, or the search looked at what its walk_forward tests.
     """
     about = read_about(folder)
     config = parse_config(folder.read_text("config.yaml"), f"{folder.path}/config.yaml")
     where = f"{folder.path}/space.yaml"
     space = parse_space(folder.read_text("space.yaml"), where, config, about["objective"])
     observer.stage("reading bars")
-    data, ends = about["data"], Boundaries(**about["ends"])
+    data, fold = about["data"], Fold("search", about.get("train_start"), Boundaries(**about["ends"]))
+    _check_unseen(folder, config, fold)
     version = DataVersion(data["bars"], data["funding"]) if "bars" in data else None
-    symbols = cut_off(load_symbols(config, store, version), ends.validate_end)
+    symbols = cut_off(load_symbols(config, store, version), fold.ends.validate_end)
     now = fingerprint(symbols)
     if now != data["sha256"]:
         raise RunError(
             f"{folder.path}: the bars must hash to {data['sha256']}, got {now}; begin a new search"
         )
-    return Search(folder, config, space, about["objective"], about["jobs"], symbols, ends)
+    return Search(folder, config, space, about["objective"], about["jobs"], symbols, fold)
 
 
-def validation_ends(config: RunConfig, symbols: list[SymbolBars]) -> Boundaries:
-    """Where training and validation end; the test has no place in a search and ends there too."""
+def fold_of(config: RunConfig, symbols: list[SymbolBars]) -> Fold:
+    """Training and validation of the split or of the walk-forward's first fold: whose test begins first.
+
+    The test has no place in a search, and ends where it begins.
+    """
+    fold = Fold("search", None, _ends_of_split(config, symbols))
+    if config.walk_forward is not None:
+        first = folds(config.walk_forward)[0]
+        fold = min(fold, first, key=lambda each: each.ends.validate_end)
+    return replace(fold, ends=replace(fold.ends, test_end=fold.ends.validate_end))
+
+
+def _ends_of_split(config: RunConfig, symbols: list[SymbolBars]) -> Boundaries:
     dates = (config.split.train_until, config.split.validate_until)
     if dates[0] is not None and dates[1] is not None:
         train_end, validate_end = _end_of(dates[0]), _end_of(dates[1])
@@ -206,6 +226,17 @@ def validation_ends(config: RunConfig, symbols: list[SymbolBars]) -> Boundaries:
         ends = prepare(config, symbols).ends
         train_end, validate_end = ends.train_end, ends.validate_end
     return Boundaries(train_end, validate_end, validate_end)
+
+
+def _check_unseen(folder: RunFolder, config: RunConfig, fold: Fold) -> None:
+    if config.walk_forward is None:
+        return
+    tested, end = folds(config.walk_forward)[0].ends.validate_end, fold.ends.validate_end
+    if end > tested:
+        raise RunError(
+            f"{folder.path}: a search must not see what is tested; its validation ends at {shown(end)}, "
+            f"walk_forward.first is {shown(tested)}; begin a new search, which ends before it"
+        )
 
 
 def cut_off(symbols: list[SymbolBars], end: int) -> list[SymbolBars]:
@@ -226,15 +257,16 @@ def cut_off(symbols: list[SymbolBars], end: int) -> list[SymbolBars]:
     ]
 
 
-def prepare_until(config: RunConfig, symbols: list[SymbolBars], ends: Boundaries) -> Prepared:
-    """Panels of bars that were cut off, with parts whose ends are given."""
+def prepare_until(config: RunConfig, symbols: list[SymbolBars], fold: Fold) -> Prepared:
+    """Panels of bars that were cut off, with the parts of a fold."""
     panels = [panel_of(item, symbols, config) for item in symbols]
-    splits = [split(panel, ends) for panel in panels]
+    splits, ends = splits_of(symbols, panels, fold.split), fold.ends
     for part in ("train", "validate"):
         if not any(getattr(each, part).any() for each in splits):
             raise HistoryError(
                 f"the {part} part needs at least 1 origin with labels, found 0; parts end at "
-                f"{shown(ends.train_end)} and {shown(ends.validate_end)}; import more bars or change split"
+                f"{shown(ends.train_end)} and {shown(ends.validate_end)}; import more bars, or change "
+                "split or walk_forward, whichever tests first"
             )
     return Prepared(panels, splits, ends)
 
@@ -244,24 +276,23 @@ def train_trial(
     values: dict[str, Value],
     number: int,
     symbols: list[SymbolBars],
-    ends: Boundaries,
+    fold: Fold,
     prepared: Prepared | None,
 ) -> Trial:
     """Train the config with other values; a trial that cannot be trained says why."""
     begin = time.monotonic()
     try:
         tried = changed(config, values, f"trial {number}")
-        prepared = prepared or prepare_until(tried, symbols, ends)
+        prepared = prepared or prepare_until(tried, symbols, fold)
         with tempfile.TemporaryDirectory() as checkpoints:
             _, history = learn(tried, prepared, Path(checkpoints))
     except (ConfigError, HistoryError, TrainingError) as error:
         return Trial(number, values, None, None, 0, 0, round(time.monotonic() - begin, 1), str(error))
-    losses = [(each.val_loss, each.epoch) for each in history if each.val_loss is not None]
-    loss, best_epoch = min(losses)
-    qlike = history[best_epoch - 1].val_qlike
+    scored = kept_report(history, tried.training.keep)
+    assert scored is not None  # training fails where no validation loss is finite
     skipped = sum(each.skipped for each in history)
     seconds = round(time.monotonic() - begin, 1)
-    return Trial(number, values, loss, qlike, len(history), skipped, seconds)
+    return Trial(number, values, scored.val_loss, scored.val_qlike, len(history), skipped, seconds)
 
 
 def best_of(trials: list[Trial], objective: Objective) -> Trial | None:

@@ -27,7 +27,7 @@ _ABOUT = "search.json"
 
 @dataclass(frozen=True)
 class Trial:
-    """One training with other values; the losses are those of its best epoch, None if it failed."""
+    """One training with other values; the losses are those of the epoch that is kept, None if it failed."""
 
     number: int  # from 1
     values: dict[str, Value]

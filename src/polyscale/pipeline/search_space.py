@@ -24,7 +24,16 @@ from polyscale.market.settings import Settings
 Value = bool | int | float | str
 Objective = Literal["val_loss", "val_qlike"]
 
-_OTHER_DATA = ("name", "seed", "market", "split", "data.base", "data.horizons", "data.base_forecast")
+_OTHER_DATA = (
+    "name",
+    "seed",
+    "market",
+    "split",
+    "walk_forward",
+    "data.base",
+    "data.horizons",
+    "data.base_forecast",
+)
 _NOT_TRAINING = ("strategy", "backtest", "evaluation", "levels")
 _UNITS_OF_LOSS = ("training.quantile_weight", "training.direction_weight")
 

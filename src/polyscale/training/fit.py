@@ -35,9 +35,8 @@ from polyscale.training.loss import Labels, LossParts, loss_parts, unless_surpri
 from polyscale.training.module import TrainingModule
 from polyscale.training.progress import LAST, EpochReport, Progress
 from polyscale.training.record import Record
-from polyscale.training.settings import Precision, TrainingSettings
+from polyscale.training.settings import MIN_ORIGINS, Precision, TrainingSettings
 
-_MIN_ORIGINS = 500
 logger = logging.getLogger(__name__)
 
 
@@ -145,9 +144,9 @@ def _trainer(settings: TrainingSettings, record: Record) -> pl.Trainer:
 
 def _check_origins(train: Part) -> None:
     found = int(sum(counted.sum() for counted in train.counted))
-    if found < _MIN_ORIGINS:
+    if found < MIN_ORIGINS:
         raise HistoryError(
-            f"training needs >= {_MIN_ORIGINS} origins with labels, found {found}; import more history, or "
+            f"training needs >= {MIN_ORIGINS} origins with labels, found {found}; import more history, or "
             "shorten the longest horizon or data.base_forecast.min_days"
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from polyscale.training.settings import Kept
 
 LAST = "last.ckpt"
 """The checkpoint: one file, of the last epoch that has ended; absent before the first has."""
@@ -23,3 +25,11 @@ class EpochReport:
 
 
 Progress = Callable[[EpochReport], None]
+
+
+def kept_report(reports: Sequence[EpochReport], keep: Kept) -> EpochReport | None:
+    """The epoch whose averaged weights become the model, None while no validation loss is finite."""
+    finite = [(each.val_loss, each) for each in reports if each.val_loss is not None]
+    if not finite:
+        return None
+    return finite[-1][1] if keep is Kept.LAST else min(finite, key=lambda pair: pair[0])[1]

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from polyscale.training import ranks
 from polyscale.training.module import TrainingModule
-from polyscale.training.progress import LAST, EpochReport, Progress
-from polyscale.training.settings import Kept, TrainingSettings
+from polyscale.training.progress import LAST, EpochReport, Progress, kept_report
+from polyscale.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Record(Callback):
         assert isinstance(pl_module, TrainingModule)
         report = pl_module.end_epoch()
         self.reports.append(report)
-        if self._is_best(report):
+        if kept_report(self.reports, self.keep) is report:
             self.best_epoch = report.epoch
             self.best = {name: value.clone() for name, value in pl_module.average.state_dict().items()}
         if self.ended:
@@ -69,12 +69,3 @@ class Record(Callback):
                 state_dict["processes"],
                 ranks.size(),
             )
-
-    def _is_best(self, report: EpochReport) -> bool:
-        """A loss that is not finite never is."""
-        if report.val_loss is None:
-            return False
-        if self.best is None or self.keep is Kept.LAST:
-            return True
-        before = self.reports[self.best_epoch - 1].val_loss
-        return before is not None and report.val_loss < before

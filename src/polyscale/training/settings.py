@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
 from polyscale.market.settings import Settings
+
+MIN_ORIGINS: Final = 500  # of training, with labels, below which nothing is learned
 
 
 class Schedule(StrEnum):

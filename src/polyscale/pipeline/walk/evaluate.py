@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from polyscale.config.run_config import RunConfig
-from polyscale.evaluation.baselines.registry import ALWAYS, BASELINES
+from polyscale.evaluation.baselines.registry import ALWAYS, BASELINES, baselines_named, check_installed
 from polyscale.market.errors import ConfigError, HistoryError
 from polyscale.pipeline.load import SymbolBars, load_at_version, pin_version, same_bars
 from polyscale.pipeline.run import Observer, read_run_config, start
 from polyscale.pipeline.walk.ablations import ablations
 from polyscale.pipeline.walk.assemble import Track, assemble
 from polyscale.pipeline.walk.calibrate import calibrate
+from polyscale.pipeline.walk.check import check_folds
 from polyscale.pipeline.walk.keep import is_done, keep, kept_facts
 from polyscale.pipeline.walk.plan import FULL, NETWORK, Task, plan
 from polyscale.pipeline.walk.publish import write_walk_report
 from polyscale.pipeline.walk.results import results_of
-from polyscale.pipeline.walk.spread import Backend, spread
+from polyscale.pipeline.walk.spread import Backend, check_backend, spread
 from polyscale.pipeline.walk.task import Work, panels_of
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import Store
@@ -35,24 +36,34 @@ def begin(
     baselines: Sequence[str] | None = None,
     *,
     ablate: bool = False,
+    backend: Backend = Backend.LOCAL,
 ) -> RunFolder:
-    """Check what is asked for, read the bars once, and make the folder.
+    """Check what is asked for, read the bars once, and make the folder; nothing is fitted yet.
+
+    Parameters
+    ----------
+    baselines
+        Names of the registry, capitals do not matter; absent for all.
+    backend
+        Where the tasks are going to run, so that a missing package is found here.
 
     Raises
     ------
     ConfigError
-        If the config has no walk_forward, or a baseline is unknown.
+        If the config has no walk_forward, a baseline is unknown, or a package is not installed.
+    HistoryError
+        If the bars are too few for a fold.
     """
     if config.walk_forward is None:
         raise ConfigError(
             "polyscale evaluate needs the section walk_forward in the config (first, last), found none"
         )
-    chosen = tuple(BASELINES) if baselines is None else tuple(baselines)
-    unknown = [name for name in chosen if name not in BASELINES]
-    if unknown:
-        raise ConfigError(f"baselines must be out of {list(BASELINES)}, got {unknown}")
+    chosen = baselines_named(tuple(BASELINES) if baselines is None else baselines)
+    check_installed(chosen)
+    check_backend(backend)
     observer.stage("simulating the market" if config.market.simulation else "reading bars")
     symbols, version = load_at_version(config, store)
+    check_folds(config, symbols)
     folder = start(config, symbols, version, root)
     pin_version(folder, store, version)
     folder.write_json(PLAN, {"baselines": chosen, "ablate": ablate})

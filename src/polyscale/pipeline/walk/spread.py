@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import TypeVar
 
 from joblib import Parallel, delayed, parallel_config
@@ -27,6 +28,15 @@ class Backend(StrEnum):
 
     LOCAL = "local"
     RAY = "ray"
+
+
+def check_backend(backend: Backend) -> None:
+    """Raise `ConfigError` if Ray is asked for and not installed."""
+    if backend is Backend.RAY and find_spec("ray") is None:
+        raise ConfigError(
+            "--backend ray needs the package ray, which is not installed; pip install 'polyscale[ray]', or "
+            "take --backend local"
+        )
 
 
 def spread(
@@ -58,13 +68,10 @@ def spread(
 
 
 def _on_ray(function: Callable[[T], R], tasks: Sequence[T], jobs: int) -> Iterator[tuple[T, R]]:
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise ConfigError(
-            "--backend ray needs Ray, it is not installed; pip install 'polyscale[ray]'"
-        ) from error
+    check_backend(Backend.RAY)
+    import ray
+    from ray.util.joblib import register_ray
+
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, logging_level=logging.WARNING)
     register_ray()  # type: ignore[no-untyped-call]
