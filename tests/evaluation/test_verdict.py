@@ -50,6 +50,14 @@ def test_skill_in_direction_is_claimed_but_a_drift_is_not():
     assert has_edge(score(**inputs, settings=SETTINGS))["direction 1h"] is True
 
 
+def test_a_probability_of_one_half_throughout_takes_no_side():
+    inputs = scored_inputs()
+    object.__setattr__(inputs["forecast"], "prob_up", np.full_like(inputs["returns"], 0.5))
+    sentence = next(s for s in verdict(score(**inputs, settings=SETTINGS)) if s.startswith("Direction, 1h"))
+    assert "no side is taken" in sentence
+    assert "no side is taken" not in " ".join(verdict(card()))
+
+
 def test_no_baselines_no_claim():
     edges = has_edge(score(**scored_inputs() | {"baselines": {}}, settings=SETTINGS))
     assert not any(edges.values())

@@ -104,6 +104,11 @@ def _direction(score: HorizonScore, scorecard: Scorecard, edges: dict[str, bool]
     head, direction = f"Direction, {score.horizon} ahead: ", score.direction
     if direction is None:
         return f"{head}not judged, {score.reason}."
+    if direction.reliability and all(each.mean_probability == 0.5 for each in direction.reliability):
+        return (
+            f"{head}no side is taken. The probability of up is one half throughout: validation showed "
+            f"nothing that could be known. {_labels(score, scorecard)}"
+        )
     edge = edges[f"direction {score.horizon}"]
     always = "up" if direction.share_up >= 0.5 else "down"
     hits = _spread(direction.hit_rate_adjusted, 100.0, 1)
