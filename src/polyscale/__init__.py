@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         fit,
         load_run,
         read_bars,
+        walk_forward,
     )
     from polyscale.pipeline.market_data import fetch
     from polyscale.pipeline.run import Run
@@ -47,6 +48,7 @@ _HOMES = {
     "fit": "polyscale.pipeline.api",
     "load_run": "polyscale.pipeline.api",
     "read_bars": "polyscale.pipeline.api",
+    "walk_forward": "polyscale.pipeline.api",
     "Market": "polyscale.market.bars",
     "PolyscaleError": "polyscale.market.errors",
     "Run": "polyscale.pipeline.run",
@@ -71,6 +73,7 @@ __all__ = [
     "fit",
     "load_run",
     "read_bars",
+    "walk_forward",
 ]
 
 

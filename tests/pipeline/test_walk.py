@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 import torch
 
+import polyscale
 from polyscale.config.run_config import parse_config
 from polyscale.evaluation.baselines.registry import ALWAYS
 from polyscale.market.errors import ConfigError
@@ -46,6 +47,14 @@ def test_every_symbol_is_judged_beside_every_baseline(walked):
     assert folder.read_text("report.html") == walk_page(folder)
     assert "2 folds, 2 seeds" in folder.read_text("report.html")
     assert found["seconds"]["network"] > 0
+
+
+def test_from_python_it_is_the_same(walked, tmp_path):
+    walk = polyscale.walk_forward(
+        walk_config(), tmp_path / "store", baselines=SIMPLE, evaluations=tmp_path / "evaluations"
+    )
+    assert {**walk.results, "seconds": 0} == {**walked[1], "seconds": 0}
+    assert (walk.folder / "report.html").is_file()
 
 
 def test_what_was_cut_off_goes_on_and_comes_to_the_same(walked, tmp_path):

@@ -1,7 +1,8 @@
-"""The product from Python: nine verbs over the same stages as the command.
+"""The product from Python: ten verbs over the same stages as the command.
 
 ``read_bars`` a file, ``fit`` a config on bars, ``load_run`` it again, ``Run.predict``, ``backtest`` a
-forecast, ``evaluate`` a run, ``audit_run`` it, ``explain_run`` it, ask for ``attention_maps``;
+forecast, ``evaluate`` a run, ``audit_run`` it, ``explain_run`` it, ask for ``attention_maps``; fit and test
+again and again along time, ``walk_forward``;
 `polyscale.audit.check` asks any stage whether it knows its future. ``Run.export`` writes a run's network as
 ONNX.
 """
@@ -9,9 +10,10 @@ ONNX.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -42,10 +44,21 @@ from polyscale.pipeline.load import (
 from polyscale.pipeline.run import Observer, Run, Silent, again, start, train
 from polyscale.pipeline.run import evaluate as evaluate_run
 from polyscale.pipeline.run import load_run as open_run
+from polyscale.pipeline.walk.evaluate import begin as begin_walk
+from polyscale.pipeline.walk.evaluate import evaluate_walk
 from polyscale.report.page import SymbolReport
 from polyscale.store.store import DataVersion, Store
 from polyscale.strategy.settings import StrategySettings
 from polyscale.strategy.signal import decide
+
+
+@dataclass(frozen=True, eq=False)
+class WalkForward:
+    """A walk-forward that is done."""
+
+    folder: Path
+    results: dict[str, Any]
+
 
 Bars = Mapping[str, pl.DataFrame]
 NativeBars = Mapping[str, Mapping[str, pl.DataFrame]]
@@ -160,6 +173,44 @@ def evaluate(
     """
     symbols = _symbols_of(run, bars, native, store)
     return evaluate_run(run, symbols, again(run, symbols), Silent())
+
+
+def walk_forward(
+    config: RunConfig | str | Path,
+    store: str | Path = "store",
+    *,
+    baselines: Sequence[str] | None = None,
+    ablate: bool = False,
+    jobs: int = 1,
+    evaluations: str | Path = "evaluations",
+    observer: Observer | None = None,
+) -> WalkForward:
+    """Fit again and again along time, test on what follows, and compare with the baselines.
+
+    Parameters
+    ----------
+    config
+        With a section ``walk_forward``; bars come from the store, or from the config's simulation.
+    baselines
+        By name; absent: all. Last value, log-HAR and base are always asked.
+    ablate
+        Also without each part of the network, one seed each.
+    jobs
+        Processes side by side, one thread each.
+
+    Returns
+    -------
+    WalkForward
+        What evaluation.json holds, and the folder in which it and report.html are.
+
+    Raises
+    ------
+    ConfigError, NotStoredError, HistoryError, TrainingError
+        Each names what was needed and what was found; what can be known before the first fit is.
+    """
+    held, watch = Store(store), observer or Silent()
+    folder = begin_walk(_config(config), held, Path(evaluations), watch, baselines, ablate=ablate)
+    return WalkForward(folder.path, evaluate_walk(folder, held, watch, jobs))
 
 
 def audit_run(
