@@ -26,7 +26,8 @@ from neuralforecast.models import LSTM, TFT, VanillaTransformer  # noqa: E402
 
 INPUT_HOURS, AHEAD = 168, 24
 MODELS = {"LSTM": LSTM, "Transformer": VanillaTransformer, "TFT": TFT}
-STEPS = {"max_steps": 600, "val_check_steps": 50, "early_stop_patience_steps": 3}
+STEPS = {"max_steps": 10_000, "val_check_steps": 50, "early_stop_patience_steps": 10}
+RECURSIVE = {"recurrent": True}  # direct, its forecast k hours ahead is made of the state 24 - k hours ago
 WINDOWS = {"batch_size": 1, "windows_batch_size": 64, "inference_windows_batch_size": 256}
 QUIET = {"enable_progress_bar": False, "logger": False, "enable_checkpointing": False}
 
@@ -39,7 +40,8 @@ def main() -> None:
     validate, test = int(given["validate"]), int(given["test"])
     begin = time.perf_counter()
     kind = MODELS[name]
-    behind = {"hist_exog_list": known_behind} if kind.EXOGENOUS_HIST else {}
+    behind = {"hist_exog_list": known_behind} if kind.EXOGENOUS_HIST and kind is not LSTM else {}
+    kept = RECURSIVE if kind is LSTM else {}  # which takes nothing that is known behind alone
     model = kind(
         h=AHEAD,
         input_size=INPUT_HOURS,
@@ -52,6 +54,7 @@ def main() -> None:
         devices=1,
         max_time=timedelta(seconds=budget_s),
         **behind,
+        **kept,
         **STEPS,
         **WINDOWS,
         **QUIET,
