@@ -5,6 +5,7 @@ In: a `Scorecard`. Out: a `Section`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -56,10 +57,10 @@ def baselines_section(scorecard: Scorecard) -> Section:
     return Section("baselines", "Baselines", [_LEAD], [losses, differences], _tables(scorecard, judged))
 
 
-def dot_and_whisker(dots: list[Dot], *, unit: str = "", line: int | None = None) -> go.Figure:
+def dot_and_whisker(dots: Sequence[Dot], *, unit: str = "", line: int | None = None) -> go.Figure:
     """Rows of dots under bold group heads, a line at what they are held against; without it from zero on.
 
-    A row without an interval has a dot alone.
+    A row without an interval has a dot alone. No whisker touches the edge.
     """
     figure, ticks, labels, row, group = go.Figure(), [], [], 0.0, ""
     for dot in dots:
@@ -75,10 +76,18 @@ def dot_and_whisker(dots: list[Dot], *, unit: str = "", line: int | None = None)
     right = 17 + 7 * written if written else 20
     palette.styled(figure, int(60 + 25 * (row + 1)), right=right, left=76)
     figure.update_yaxes(tickvals=ticks, ticktext=labels, range=[row + 0.7, -0.7], showgrid=False)
-    figure.update_xaxes(ticksuffix=unit, nticks=6, rangemode="tozero" if line is None else "normal")
+    figure.update_xaxes(ticksuffix=unit, nticks=6, range=_range(dots, line))
     if line is not None:
         figure.add_vline(x=line, line={"color": palette.INK, "width": 1})
     return figure
+
+
+def _range(dots: Sequence[Dot], line: int | None) -> list[float]:
+    """From the least to the greatest, the line or zero among them, with room; losses begin at zero itself."""
+    ends = [end for dot in dots for end in (dot.value.mean, dot.value.low, dot.value.high) if end is not None]
+    low, high = min([*ends, line or 0]), max([*ends, line or 0])
+    room = 0.05 * (high - low) or 0.1
+    return [low if line is None and low == 0 else low - room, high + room]
 
 
 def _add_dot(figure: go.Figure, dot: Dot, row: float, unit: str) -> None:

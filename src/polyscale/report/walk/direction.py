@@ -8,9 +8,8 @@ from __future__ import annotations
 from polyscale.evaluation.bootstrap import Interval
 from polyscale.evaluation.direction import DirectionScore
 from polyscale.report import palette
-from polyscale.report.baselines import Dot
+from polyscale.report.baselines import Dot, dot_and_whisker
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.walk.dots import held_against
 from polyscale.report.walk.results import WalkResults
 from polyscale.report.wording import ABSENT, bounds, interval, number, percent
 
@@ -92,7 +91,7 @@ def _flipped(value: Interval) -> Interval:
 
 
 def _picture(title: str, dots: list[Dot | None], caption: str) -> Picture:
-    figure = held_against([dot for dot in dots if dot is not None], 0)
+    figure = dot_and_whisker([dot for dot in dots if dot is not None], line=0)
     colours = "Green: the whole interval is above zero; red: below; grey: it holds zero."
     return Picture(title, figure, f"{caption} {colours}", half=True)
 

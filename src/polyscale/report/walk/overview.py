@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from polyscale.evaluation.contest import CONFIDENCE, Loss
 from polyscale.report import palette
-from polyscale.report.baselines import Dot, baselines_section
+from polyscale.report.baselines import Dot, baselines_section, dot_and_whisker
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.walk.dots import held_against, span_of
 from polyscale.report.walk.results import BASE, NETWORK, SymbolResults, WalkResults
+from polyscale.report.walk.span import span_of
 from polyscale.report.wording import ABSENT, number, p_value, percent
 
 _MEASURES = {"qlike": "QLIKE", "pinball": "Pinball", "crps": "CRPS"}
@@ -77,7 +77,9 @@ def _picture(results: WalkResults, measure: str) -> Picture:
     else:
         caption += " Green: better; red: worse. How sure that is, the p-values say."
     name = _MEASURES[measure]
-    return Picture(f"{name} of the network over each rival's", held_against(dots, 1), caption, half=True)
+    return Picture(
+        f"{name} of the network over each rival's", dot_and_whisker(dots, line=1), caption, half=True
+    )
 
 
 def _dot(group: str, name: str, ratios: list[float]) -> Dot:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 
 from polyscale.report import palette
-from polyscale.report.baselines import Dot
+from polyscale.report.baselines import Dot, dot_and_whisker
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.walk.dots import held_against, span_of
 from polyscale.report.walk.results import NETWORK, WalkResults
+from polyscale.report.walk.span import span_of
 from polyscale.report.wording import number
 
 _LEAD = (
@@ -36,7 +36,7 @@ def ablations_section(results: WalkResults) -> Section | None:
     many = " Lines go from the least to the greatest symbol." if len(results.symbols) > 1 else ""
     picture = Picture(
         "QLIKE without a part over the whole's",
-        held_against(dots, 1),
+        dot_and_whisker(dots, line=1),
         f"Right of the line the network is worse without it: the part helps.{many}",
         half=True,
     )

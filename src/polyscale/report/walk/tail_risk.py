@@ -10,9 +10,8 @@ import math
 from polyscale.evaluation.bootstrap import Interval
 from polyscale.evaluation.tail_risk import SIZE, TailRisk
 from polyscale.report import palette
-from polyscale.report.baselines import Dot
+from polyscale.report.baselines import Dot, dot_and_whisker
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.walk.dots import held_against
 from polyscale.report.walk.results import WalkResults
 from polyscale.report.wording import ABSENT, interval, joined, number, p_value, percent
 
@@ -39,7 +38,7 @@ def tail_risk_section(results: WalkResults) -> Section:
     dots = [_dot(f"{results.horizons[h]} ahead", symbol, tail) for symbol, h, tail in by_horizon]
     picture = Picture(
         "Exceptions over those expected",
-        held_against(dots, 1),
+        dot_and_whisker(dots, line=1),
         f"Times that the return fell to value at risk at {level} or below, over the times it should have; at "
         f"the line both are the same. Red: Kupiec's test refuses at {percent(SIZE, 0)}. At the right, "
         "both counts.",
