@@ -79,7 +79,7 @@ def walk_report(plain, **changes):
         "title": "walk: walk-forward",
         "results": results_from(plain),
         "simulated": True,
-        "fold_names": ["2025-02-01", "2025-02-08"],
+        "num_folds": 2,
         "num_seeds": 2,
         "round_trip_bps": 13.0,
         "provenance": {"evaluation": "walk-1", "commit": None, "libraries": {"torch": "2.13.0"}},

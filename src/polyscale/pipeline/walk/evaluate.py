@@ -104,10 +104,8 @@ def judge_walk(
     """Judge what the tasks have kept."""
     tracks: list[Track] = []
     for cohort in dict.fromkeys(task.cohort for task in tasks):
-        of_cohort, tested = (
-            [task for task in tasks if task.cohort == cohort],
-            panels_of(config, symbols, cohort.tested),
-        )
+        of_cohort = [task for task in tasks if task.cohort == cohort]
+        tested = panels_of(config, symbols, cohort.tested)
         slopes = {
             fold: calibrate(
                 folder, fold, [t for t in of_cohort if t.kind == NETWORK and t.fold == fold], tested

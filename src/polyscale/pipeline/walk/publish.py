@@ -35,7 +35,7 @@ def walk_page(folder: RunFolder) -> str:
             title=f"{config.name}: walk-forward",
             results=results,
             simulated=config.market.simulation is not None,
-            fold_names=[fold.name for fold in folds(walk)],
+            num_folds=len(folds(walk)),
             num_seeds=walk.seeds,
             round_trip_bps=2 * (costs.fee_bps + costs.slippage_bps),
             provenance={"evaluation": folder.name, **_walked(config), **_facts(folder.about)},

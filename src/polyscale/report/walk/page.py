@@ -7,7 +7,7 @@ each symbol with its rivals and where it is better; parts, times and what all wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from polyscale.market.errors import DataError
@@ -30,7 +30,7 @@ class WalkReport:
     title: str
     results: WalkResults
     simulated: bool  # the market was made up: a banner says so
-    fold_names: Sequence[str]  # first days tested
+    num_folds: int
     num_seeds: int
     round_trip_bps: float  # cost of opening and closing a position
     provenance: Mapping[str, object]  # mappings inside are written out
@@ -88,7 +88,7 @@ def _period(report: WalkReport) -> str:
     symbols = report.results.symbols
     first = min(each.first for each in symbols.values())[:10]
     last = max(each.last for each in symbols.values())[:10]
-    folds, seeds = len(report.fold_names), report.num_seeds
+    folds, seeds = report.num_folds, report.num_seeds
     origins = sum(max(row.num_origins for row in each.standings) for each in symbols.values())
     return (
         f"{', '.join(symbols)} · tests {first} to {last} · {folds} fold{'s' * (folds != 1)}, "
