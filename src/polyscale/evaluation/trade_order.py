@@ -114,8 +114,8 @@ def _check(returns_k: Float64[np.ndarray, " k"], ruin_drawdown: float, num_draws
 
 
 def _log_growth(returns_k: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
-    """Log of ``1 + return``, minus infinity where all was lost: sums of logs never overflow."""
-    left_k = np.maximum(1.0 + returns_k, 0.0)
+    """Log of ``1 + return``, minus infinity where all or more was lost: sums of logs never overflow."""
+    left_k = 1.0 + returns_k
     return np.log(left_k, out=np.full(left_k.shape, -np.inf), where=left_k > 0.0)
 
 
