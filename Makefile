@@ -20,9 +20,10 @@ export OPENBLAS_NUM_THREADS := 1
 demo: $(VENV)/installed
 	$(BIN)/polyscale demo
 
-# A compiled function is kept until its own file changes; what it calls from vector.py is part of it.
-KERNELS := src/polyscale/model/kernels
-FRESH_KERNELS := find $(KERNELS) -name '*.nb?' ! -newer $(KERNELS)/vector.py -delete
+# A compiled function is kept until its own file changes; what it calls from a neighbouring file is part of it.
+COMPILED := src/polyscale/model/kernels src/polyscale/backtesting
+FRESH_KERNELS := for folder in $(COMPILED); do \
+	find $$folder -name '*.nb?' ! -newer "$$(ls -t $$folder/*.py | head -1)" -delete; done
 
 test: $(VENV)/installed-dev
 	@$(FRESH_KERNELS)

@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from polyscale.backtesting.engine import buy_and_hold, run_backtest
+from polyscale.backtesting.engine import Asset, buy_and_hold, run_backtest, run_portfolio
 from polyscale.backtesting.settings import BacktestSettings
 from polyscale.market.errors import DataError
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.position import Positions
 from tests.backtesting.market import FIRST, HOUR, flat_bars, make_funding, make_positions, make_settings
 
@@ -32,12 +33,69 @@ def test_settings_that_break_their_rule_are_refused(change, words):
         make_settings(**change)
 
 
-@pytest.mark.parametrize("name", ["fee_bps", "slippage_bps", "assumed_funding_8h"])
+@pytest.mark.parametrize("name", ["fee_bps", "slippage_bps"])
 def test_costs_have_no_silent_default(name):
     costs = {"fee_bps": 5.5, "slippage_bps": 1, "assumed_funding_8h": 1e-4}
     del costs[name]
     with pytest.raises(ValidationError, match=rf"(?s){name}.*Field required"):
         BacktestSettings(**costs)
+
+
+def test_funding_that_is_neither_given_nor_assumed_is_refused():
+    costs = BacktestSettings(fee_bps=5.5, slippage_bps=1)
+    with pytest.raises(DataError, match=r"BTCUSDT: funding is missing.*perpetual.*assumed_funding_8h"):
+        buy_and_hold(BARS, HOUR, costs, None, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    ("target", "level", "price", "words"),
+    [
+        (1, "stop", 100, "stop of a long must lie below its entry, got 100 with an entry at 100"),
+        (1, "stop", 105, "stop of a long must lie below its entry, got 105"),
+        (-1, "stop", 95, "stop of a short must lie above its entry, got 95"),
+        (1, "take_profit", 99, "take_profit of a long must lie above its entry, got 99"),
+        (-1, "take_profit", 101, "take_profit of a short must lie below its entry, got 101"),
+    ],
+)
+def test_levels_on_the_wrong_side_of_the_entry_are_refused(target, level, price, words):
+    positions = Positions(
+        make_positions(BARS, [0]).close_time, np.array([float(target)]), **{level: np.array([float(price)])}
+    )
+    with pytest.raises(DataError, match=words):
+        run_backtest(BARS, HOUR, positions, make_settings(), None)
+
+
+def test_a_stop_is_held_against_the_limit_of_its_order():
+    times = make_positions(BARS, [0]).close_time
+    target, limit = np.ones(1), np.array([90.0])
+    with pytest.raises(
+        DataError, match=r"stop of a long must lie below its entry, got 95 with an entry at 90"
+    ):
+        run_backtest(BARS, HOUR, Positions(times, target, limit, np.array([95.0])), make_settings(), None)
+
+
+@pytest.mark.parametrize("price", [0.0, -5.0, np.inf])
+def test_levels_that_are_no_prices_are_refused(price):
+    times = make_positions(BARS, [0]).close_time
+    with pytest.raises(DataError, match=r"positions\.stop must be a price > 0, or NaN for none"):
+        Positions(times, np.ones(1), stop=np.array([price]))
+
+
+def test_positions_of_a_symbol_without_bars_are_refused():
+    positions = {"ETHUSDT": make_positions(BARS, [1])}
+    with pytest.raises(DataError, match=r"symbols with bars \['BTCUSDT'\], got \['ETHUSDT'\]"):
+        run_portfolio({"BTCUSDT": Asset(BARS)}, HOUR, positions, make_settings())
+
+
+def test_an_account_without_symbols_is_refused():
+    with pytest.raises(DataError, match="at least one symbol"):
+        run_portfolio({}, HOUR, {}, make_settings())
+
+
+@pytest.mark.parametrize("name", ["lot_step", "min_quantity", "min_notional"])
+def test_order_rules_below_zero_are_refused(name):
+    with pytest.raises(DataError, match=rf"order_rules\.{name} must be a finite number >= 0, got -1"):
+        OrderRules(**{name: -1.0})
 
 
 def test_missing_prices_are_refused():

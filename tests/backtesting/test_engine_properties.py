@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyscale.backtesting.engine import buy_and_hold, run_backtest
-from polyscale.backtesting.loop import Venue, replay
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
 from tests.backtesting.market import HOUR, make_bars, make_positions, make_settings
@@ -38,12 +37,13 @@ def test_accounts_add_up_at_every_bar(market, fee_bps, slippage_bps, rate):
     result = run_backtest(bars, HOUR, make_positions(bars, targets), account, None)
 
     ledger = result.ledger
-    valued = (ledger["cash"] + ledger["units"] * ledger["price"]).to_numpy()
+    holdings = result.holdings
+    valued = (ledger["cash"] + holdings["units"] * holdings["price"]).to_numpy()
     np.testing.assert_allclose(valued, ledger["equity"].to_numpy(), rtol=1e-9, atol=1e-9)
     assert result.trades["net_pnl"].sum() == pytest.approx(ledger["equity"][-1] - 1000, rel=1e-9, abs=1e-8)
     assert result.trades["costs"].sum() == pytest.approx(result.costs.total, rel=1e-9, abs=1e-8)
     assert ledger["equity"].min() >= 0
-    assert result.trades["exit_time"].null_count() == int(ledger["units"][-1] != 0)
+    assert result.trades["exit_time"].null_count() == int(holdings["units"][-1] != 0)
 
 
 @given(market_and_targets(largest=3.0, move=0.01), BPS, BPS)
@@ -54,7 +54,8 @@ def test_full_leverage_is_met_after_costs_and_never_passed(market, fee_bps, slip
 
     result = run_backtest(bars, HOUR, make_positions(bars, targets), account, None)
 
-    units, cash, opens = (c.to_numpy() for c in (result.ledger["units"], result.ledger["cash"], bars["open"]))
+    columns = (result.holdings["units"], result.ledger["cash"], bars["open"])
+    units, cash, opens = (column.to_numpy() for column in columns)
     for t in range(1, bars.height):
         if targets[t - 1] != ([0.0, *targets])[t - 1] and units[t] != 0:
             leverage = abs(units[t]) * opens[t] / (cash[t] + units[t] * opens[t])
@@ -68,9 +69,11 @@ def test_equity_is_what_the_coins_earned_less_costs(market, fee_bps, slippage_bp
     bars, targets = market
     account = make_settings(fee_bps=fee_bps, slippage_bps=slippage_bps, assumed_funding_8h=rate)
 
-    ledger = run_backtest(bars, HOUR, make_positions(bars, targets), account, None).ledger
+    result = run_backtest(bars, HOUR, make_positions(bars, targets), account, None)
+    ledger = result.ledger
 
-    units, opens, closes = (frame.to_numpy() for frame in (ledger["units"], bars["open"], bars["close"]))
+    columns = (result.holdings["units"], bars["open"], bars["close"])
+    units, opens, closes = (column.to_numpy() for column in columns)
     held_before, close_before = np.append(0, units[:-1]), np.append(opens[0], closes[:-1])
     earned = held_before * (opens - close_before) + units * (closes - opens)
     costs = (ledger["fee"] + ledger["slippage"] + ledger["funding"]).to_numpy()
@@ -142,16 +145,3 @@ def test_foresight_earns_and_a_bar_too_late_does_not(seed):
     r = np.diff(equity) / equity[:-1]
     assert sharp.total_return > 1
     assert abs(r.mean()) < 2.6 * r.std() / np.sqrt(len(r))
-
-
-def test_compiled_loop_equals_its_source():
-    bars = simulate_bars(SimulationSettings(days=1, timeframe=HOUR))
-    prices = bars.select("open", "high", "low", "close").to_numpy(order="c")
-    orders = np.random.default_rng(0).choice([-2.0, 0.0, 2.0, np.nan], len(prices))
-    funding = np.full((len(prices), 2), 1e-3)
-    venue = Venue(1e-3, 1e-3, 5e-3, 2.0)
-
-    compiled = replay(prices, orders, funding, 1000.0, venue)
-    python = replay.py_func(prices, orders, funding, 1000.0, venue)
-
-    np.testing.assert_allclose(compiled[0], python[0], rtol=1e-12)

@@ -20,7 +20,7 @@ JANUARY_2 = datetime(2025, 1, 2, tzinfo=UTC)
 
 
 def column(result, name):
-    return result.ledger[name].to_list()
+    return (result.holdings if name in ("units", "price") else result.ledger)[name].to_list()
 
 
 def near(*values):

@@ -1,7 +1,7 @@
-"""The backtest of one symbol: positions decided at closes, filled at the next bar's open, with all costs.
+"""The backtest: positions decided at closes, filled at the next bar's open, with all costs, on one account.
 
-In: bars, positions, what trading costs, funding. Out: a `BacktestResult`. The doors are here, the walk over
-bars is `polyscale.backtesting.loop`.
+In: bars, positions, funding and order rules of one symbol or many; what trading costs. Out: a
+`BacktestResult`. The doors are here, the walk over bars is `polyscale.backtesting.loop`.
 
 A decision at the close of bar t is filled at the open of the next bar that exists, after a gap too. An order
 is made only where the target differs from the one decided before; between orders the coins are kept and their
@@ -10,24 +10,81 @@ share of the equity drifts. A decision at the last bar is never filled.
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from polyscale.backtesting.book import Events, Rates
 from polyscale.backtesting.funding import funding_rates
-from polyscale.backtesting.loop import Venue, replay
-from polyscale.backtesting.result import BacktestResult, Replayed, make_result
+from polyscale.backtesting.loop import replay
+from polyscale.backtesting.orders import make_orders
+from polyscale.backtesting.prices import Grid, make_grid, named
+from polyscale.backtesting.result import BacktestResult
 from polyscale.backtesting.settings import BacktestSettings
-from polyscale.market.bars import check_bars
 from polyscale.market.errors import DataError
+from polyscale.market.order_rules import NO_RULES, OrderRules
 from polyscale.market.position import Positions
 from polyscale.market.timeframe import Timeframe
 
-Floats = NDArray[np.float64]
-Times = NDArray[np.int64]
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True, eq=False)
+class Asset:
+    """What is known of a symbol that an account can trade."""
+
+    bars: pl.DataFrame  # rows of `BAR_SCHEMA`
+    funding: pl.DataFrame | None = None  # rows of `FUNDING_SCHEMA`; none charges what the settings assume
+    rules: OrderRules = NO_RULES
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """Symbols with all that an account meets there, checked once; trades any positions over them.
+
+    Parameters
+    ----------
+    assets
+        By symbol. The run spans all their bars: cut them to the time that is to be measured.
+    timeframe
+        Of the bars; annualises the measures.
+    settings
+        Capital, costs, margin.
+    """
+
+    grid: Grid
+    rates: Rates
+    funding_sources: Mapping[str, str]
+    rules: NDArray[np.float64]  # [N, 3] see `polyscale.backtesting.loop.replay`
+
+    @classmethod
+    def open(cls, assets: Mapping[str, Asset], timeframe: Timeframe, settings: BacktestSettings) -> Exchange:
+        """Check what is given.
+
+        Raises
+        ------
+        DataError
+            If there is no symbol, bars or funding break their contract, there are fewer than two closes, or
+            funding does not cover the bars, or is missing and nothing is assumed.
+        """
+        grid = make_grid({symbol: asset.bars for symbol, asset in assets.items()}, timeframe)
+        rates, sources = _rates(assets, grid, settings.assumed_funding_8h)
+        return cls(grid, rates, sources, np.array([astuple(asset.rules) for asset in assets.values()]))
+
+    def run(self, positions: Mapping[str, Positions], settings: BacktestSettings) -> BacktestResult:
+        """Trade positions decided at closes of their symbols' bars; not every bar needs one.
+
+        Raises
+        ------
+        DataError
+            If positions do not rise, are decided where there is no bar, or a stop or take-profit lies on the
+            wrong side of the entry.
+        """
+        orders = make_orders(positions, self.grid, settings.max_leverage)
+        capital = settings.initial_capital
+        events = Events(*replay(self.grid.prices, orders, self.rates, capital, settings.venue(), self.rules))
+        return BacktestResult(self.grid, events, capital, self.funding_sources)
 
 
 def run_backtest(
@@ -36,8 +93,10 @@ def run_backtest(
     positions: Positions,
     settings: BacktestSettings,
     funding: pl.DataFrame | None,
+    rules: OrderRules = NO_RULES,
+    symbol: str = "",
 ) -> BacktestResult:
-    """Trade the positions over the bars.
+    """Trade the positions of one symbol over its bars.
 
     Parameters
     ----------
@@ -51,60 +110,59 @@ def run_backtest(
         Capital, costs, margin.
     funding
         Rows of `FUNDING_SCHEMA`. None charges ``assumed_funding_8h`` to either side at 00, 08 and 16 UTC.
+    rules
+        Steps and least sizes of orders.
+    symbol
+        Its name in errors and frames.
 
     Raises
     ------
     DataError
         If bars or funding break their contract, there are fewer than two bars, positions do not rise or are
-        decided where there is no bar, or funding does not cover the bars.
+        decided where there is no bar, a stop or take-profit lies on the wrong side of the entry, funding does
+        not cover the bars, or is missing and nothing is assumed.
     """
-    bars = check_bars(bars, timeframe)
-    if bars.height < 2:
-        raise DataError(f"a backtest needs >= 2 bars, one to decide and one to fill, got {bars.height}")
-    close_ms = bars["close_time"].dt.epoch("ms").to_numpy()
-    rates = funding_rates(funding, close_ms - timeframe.ms, settings.assumed_funding_8h)
-    replayed = replay(
-        bars.select("open", "high", "low", "close").to_numpy(order="c"),
-        _orders(positions, close_ms, settings.max_leverage),
-        rates.by_bar,
-        settings.initial_capital,
-        Venue(settings.fee, settings.slippage, settings.maintenance, settings.max_leverage),
-    )
-    return make_result(bars, timeframe, Replayed(*replayed), settings.initial_capital, rates.source)
+    return run_portfolio({symbol: Asset(bars, funding, rules)}, timeframe, {symbol: positions}, settings)
+
+
+def run_portfolio(
+    assets: Mapping[str, Asset],
+    timeframe: Timeframe,
+    positions: Mapping[str, Positions],
+    settings: BacktestSettings,
+) -> BacktestResult:
+    """Trade the positions of many symbols on one account, with cross margin; see `Exchange`."""
+    return Exchange.open(assets, timeframe, settings).run(positions, settings)
 
 
 def buy_and_hold(
-    bars: pl.DataFrame, timeframe: Timeframe, settings: BacktestSettings, funding: pl.DataFrame | None
+    bars: pl.DataFrame,
+    timeframe: Timeframe,
+    settings: BacktestSettings,
+    funding: pl.DataFrame | None,
+    rules: OrderRules = NO_RULES,
+    symbol: str = "",
 ) -> BacktestResult:
     """Decide for a target of 1 at the first close and keep the coins: the benchmark under the same costs."""
     first = bars["close_time"].head(1).dt.replace_time_zone(None).to_numpy()
-    return run_backtest(bars, timeframe, Positions(first, np.ones(len(first))), settings, funding)
+    whole = Positions(first, np.ones(len(first)))
+    return run_backtest(bars, timeframe, whole, settings, funding, rules, symbol)
 
 
-def _orders(positions: Positions, close_ms: Times, max_leverage: float) -> Floats:
-    """[T]: the target to fill at each bar's open; NaN where nothing new was decided at the bar before."""
-    decided_ms = positions.close_time.astype("datetime64[ms]").astype(np.int64)
-    rows = _rows_of(decided_ms, close_ms)
-    changed = np.diff(positions.target, prepend=0.0) != 0
-    over = int((np.abs(positions.target[changed]) > max_leverage).sum())
-    if over:
-        logger.warning("%d orders ask for more than max_leverage = %g and are cut to it", over, max_leverage)
-    orders = np.full(len(close_ms) + 1, np.nan)
-    orders[rows[changed] + 1] = positions.target[changed]
-    return orders[:-1]
-
-
-def _rows_of(decided_ms: Times, close_ms: Times) -> Times:
-    """Row of the bar at whose close each position was decided."""
-    if (np.diff(decided_ms) <= 0).any():
-        at = decided_ms[1:][np.diff(decided_ms) <= 0][:1].astype("datetime64[ms]")[0]
-        raise DataError(f"positions.close_time must rise and not repeat, broken at {at}; sort them")
-    rows = np.minimum(np.searchsorted(close_ms, decided_ms), len(close_ms) - 1)
-    outside = decided_ms[close_ms[rows] != decided_ms].astype("datetime64[ms]")
-    if len(outside):
-        start, end = close_ms[[0, -1]].astype("datetime64[ms]")
-        raise DataError(
-            f"positions must be decided at the close of a bar; {len(outside)} of {len(rows)} are not, first "
-            f"{outside[0]}; bars go from {start} to {end} UTC: cut the positions, or give the missing bars"
-        )
-    return rows
+def _rates(assets: Mapping[str, Asset], grid: Grid, assumed_8h: float | None) -> tuple[Rates, dict[str, str]]:
+    """Funding of all symbols by bar, each from its own first bar to its last."""
+    open_ms = grid.close_ms - grid.timeframe.ms
+    parts, sources = [], {}
+    for n, (symbol, asset) in enumerate(assets.items()):
+        rows = grid.rows[n]
+        first, last = (0, len(open_ms) - 1) if rows is None else (int(rows[0]), int(rows[-1]))
+        try:
+            found = funding_rates(asset.funding, open_ms[first : last + 1], assumed_8h)
+        except DataError as error:
+            raise DataError(f"{named(symbol)}{error}") from error
+        sources[symbol] = found.source
+        who = np.full(len(found.bar), n, dtype=np.int64)
+        parts.append(Rates(found.bar + first, who, found.signed, found.both))
+    joined = [np.concatenate([getattr(part, name) for part in parts]) for name in Rates._fields]
+    order = np.argsort(joined[0], kind="stable")
+    return Rates(*(values[order] for values in joined)), sources

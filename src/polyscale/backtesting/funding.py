@@ -1,9 +1,10 @@
 """What funding each bar's open brings, as a rate per unit of position value.
 
-In: stored rates, or none, and the bars' open times. Out: rates per bar. A stamp T is charged on the position
+In: stored rates, or none, and the grid of bars. Out: rates by bar. A stamp T is charged on the position
 held when T strikes, before the fill at T's open, at the price of the first open at or after T. Orders change
-coins at opens only, so this holds for stamps inside a bar too (08:00 on daily bars); who was liquidated in
-that bar pays nothing. A stamp inside the last bar has no open after it and is not charged.
+coins at opens, so this holds for stamps inside a bar too (08:00 on daily bars); who was closed inside that
+bar, by a stop or liquidation, pays nothing. A stamp inside the last bar has no open after it and is not
+charged.
 """
 
 from __future__ import annotations
@@ -23,41 +24,49 @@ INTERVAL_MS: Final = 8 * 3_600_000  # venues settle every 8 h or oftener; at 00,
 
 
 class FundingRates(NamedTuple):
-    """Rates summed over the stamps that each bar's open settles, and where they come from."""
+    """Rates summed over the stamps that an open settles, at the bars where any is due."""
 
-    by_bar: Floats  # [T, 2]: what a long pays and a short receives; what either side pays
+    bar: Times  # [F], each, rising
+    signed: Floats  # what a long pays and a short receives
+    both: Floats  # what either side pays
     source: str  # 'stored' or 'assumed'
 
 
-def funding_rates(funding: pl.DataFrame | None, open_ms: Times, assumed_8h: float) -> FundingRates:
-    """Sum rates per bar: the stored ones by side, or where there are none the assumed one against us.
+def funding_rates(funding: pl.DataFrame | None, open_ms: Times, assumed_8h: float | None) -> FundingRates:
+    """Sum rates by bar: the stored ones by side, or where there are none the assumed one against us.
 
     Raises
     ------
     DataError
-        If stored funding breaks its contract, leaves more than 8 h of the bars without a stamp, or holds a
-        rate of 100 % or more.
+        If there are neither stored rates nor an assumed one; if stored funding breaks its contract, leaves
+        more than 8 h of the bars without a stamp, or holds a rate of 100 % or more.
     """
-    nothing = np.zeros(len(open_ms))
     if funding is None:
+        if assumed_8h is None:
+            raise DataError(
+                "funding is missing: a perpetual pays it every 8 h or oftener; give the stored rates, or set "
+                "backtest.assumed_funding_8h to what either side shall pay (0 on a spot market)"
+            )
         first = -(-open_ms[0] // INTERVAL_MS) * INTERVAL_MS
-        stamps = np.arange(first, open_ms[-1] + 1, INTERVAL_MS)
-        assumed = _settle(stamps, np.full(len(stamps), assumed_8h), open_ms)
-        return FundingRates(np.column_stack([nothing, assumed]), "assumed")
+        stamps = np.arange(first, open_ms[-1] + 1, INTERVAL_MS) if assumed_8h else np.empty(0, np.int64)
+        bars, rates = _settle(stamps, np.full(len(stamps), assumed_8h), open_ms)
+        return FundingRates(bars, np.zeros(len(bars)), rates, "assumed")
     funding = check_funding(funding)
     stamps, rates = funding["time"].dt.epoch("ms").to_numpy(), funding["funding_rate"].to_numpy()
     _check_fractions(rates)
     _check_cover(stamps, open_ms)
-    return FundingRates(np.column_stack([_settle(stamps, rates, open_ms), nothing]), "stored")
+    bars, rates = _settle(stamps, rates, open_ms)
+    return FundingRates(bars, rates, np.zeros(len(bars)), "stored")
 
 
-def _settle(stamps: Times, rates: Floats, open_ms: Times) -> Floats:
+def _settle(stamps: Times, rates: Floats, open_ms: Times) -> tuple[Times, Floats]:
     """Give each stamp to the first open at or after it; before the first open nothing is held."""
     bars = np.searchsorted(open_ms, stamps, side="left")
     held = (stamps > open_ms[0]) & (bars < len(open_ms))
-    summed = np.zeros(len(open_ms))
-    np.add.at(summed, bars[held], rates[held])
-    return summed
+    due, which = np.unique(bars[held], return_inverse=True)
+    summed = np.zeros(len(due))
+    np.add.at(summed, which, rates[held])
+    return due.astype(np.int64), summed
 
 
 def _check_fractions(rates: Floats) -> None:

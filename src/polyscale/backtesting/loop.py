@@ -1,168 +1,216 @@
-"""The event loop over bars: funding, liquidation, the order, liquidation inside the bar, the close.
+"""The event loop: what happens to one account that trades many symbols, bar by bar.
 
-In: arrays of one symbol and the orders by the bar that fills them. Out: the account after each bar, and the
-log of fills. Everything is plain float64 for numba; frames and errors live in `polyscale.backtesting.engine`.
+In: prices, orders and funding as arrays. Out: the events that changed the account: fills and payments of
+funding, in the order in which they happened. Coins and cash stand still between events, so everything else
+is a sum over them (`polyscale.backtesting.account`, `polyscale.backtesting.trades`). Plain float64 for
+numba; frames and errors live in `polyscale.backtesting.engine`.
 
 What happens at a bar, in this order:
 
 1. Funding that falls due by this open is paid on the coins held, at the open, but no more than there is.
-2. If the open finds equity <= maintenance * position value, the position is closed there.
-3. Else the order, if one was decided at the bar before, is filled at the open, worse by slippage, with fee.
-4. If the bar's low (long) or high (short) reaches the price at which equity = maintenance * position value,
-   the position is closed at that price: whether the bar came back in time cannot be known.
-5. Equity is cash + units * close.
+2. If the open finds equity <= maintenance * gross value, the account is liquidated at the opens.
+3. Stops that the open has passed fill at the open; take-profits that it has passed fill at their own price.
+4. Orders decided at the bar before are filled at the open, reductions first. A limit that the open has not
+   reached rests; one that rested and was passed between bars fills at its own price.
+5. Inside the bar: resting limits that it trades through fill; then the account is liquidated if it would be
+   with every symbol at its worst price of the bar, or at its stop where that comes first; then stops, then
+   take-profits fill. Which came first cannot be known: the order is the one that is worst for us.
 
-A liquidated account trades no more. Prices are the last traded ones: bars carry no mark price.
+Market orders and stops are takers and slip, limits and take-profits are makers and do not. A fill costs at
+most the equity there is. A liquidated account trades no more.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
-import numba
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-UNITS, CASH, EQUITY, FEE, SLIPPAGE, FUNDING, TRADED = range(7)  # columns of the account
-FILL_BAR, FILL_AT_OPEN, FILL_UNITS, FILL_PRICE, FILL_COST = range(5)  # columns of the fills
-_ACCOUNT_COLUMNS: Final = 7
-_FILL_COLUMNS: Final = 5
+from polyscale.backtesting.book import (
+    ABOVE,
+    BAR,
+    BELOW,
+    BOOK_COLUMNS,
+    CASH,
+    FILL_COLUMNS,
+    HELD,
+    LIMIT_AT,
+    LOT_STEP,
+    MARK,
+    NUM_FILLS,
+    NUM_PAYMENTS,
+    PAID,
+    PAYMENT_COLUMNS,
+    PENDING,
+    STOP_AT,
+    SYMBOL,
+    TAKE_AT,
+    WANTED,
+    Events,
+    Floats,
+    Orders,
+    Prices,
+    Rates,
+    Venue,
+    compiled,
+    equity_of,
+    inlined,
+    see_bar,
+)
+from polyscale.backtesting.fills import take_orders
+from polyscale.backtesting.levels import fill_at_open, levels_at_open, levels_inside, limits_inside
+from polyscale.backtesting.liquidation import liquidate_at_open
 
 
-class Venue(NamedTuple):
-    """What a fill costs and what the venue demands, as fractions."""
-
-    fee: float
-    slippage: float
-    maintenance: float  # equity <= this share of the position's value is liquidated
-    max_leverage: float  # position value / equity after a fill
-
-
-@numba.njit(cache=True)
+@compiled
 def replay(
-    prices: Floats, orders: Floats, funding: Floats, capital: float, venue: Venue
-) -> tuple[Floats, Floats, bool]:
+    prices: Prices, orders: Orders, rates: Rates, capital: float, venue: Venue, rules: Floats
+) -> Events:
     """Walk the bars once.
+
+    Between events a bar costs a look at its extremes: they tell whether a level or the liquidation can have
+    been reached.
 
     Parameters
     ----------
-    prices
-        [T, 4]: open, high, low, close.
-    orders
-        [T]: the target to fill at this bar's open, signed share of equity; NaN where there is no order.
-    funding
-        [T, 2]: rates due at this bar's open, by side and by both, see `polyscale.backtesting.funding`.
-    capital
-        Money at the start.
-    venue
-        Fractions.
-
-    Returns
-    -------
-    account : numpy.ndarray
-        [T, 7]: units, cash and equity at the close; fee, slippage, funding paid and value traded in the bar.
-    fills : numpy.ndarray
-        [F, 5]: bar, whether at its open, units after, price before slippage, fee plus slippage in money.
-    liquidated : bool
+    rules
+        [N, 3]: lot step, least quantity, least notional of each symbol; 0 demands nothing.
     """
-    account = np.zeros((len(prices), _ACCOUNT_COLUMNS))
-    fills = np.empty((len(prices) + 1, _FILL_COLUMNS))  # one order a bar, and one liquidation
-    num_fills, liquidated = 0, False
-    cash, units = capital, 0.0
-    for t in range(len(prices)):
-        row, start = account[t], prices[t, 0]
-        row[FUNDING] = _funding_due(cash, units, start, funding[t])
-        cash -= row[FUNDING]
-        if units != 0.0 and cash + units * start <= venue.maintenance * abs(units) * start:
-            liquidated = True
-            cash, price, cost = _liquidate(cash, units, start, venue, row)
-            units = 0.0
-            _note(fills[num_fills], (t, 1.0), units, price, cost)
-            num_fills += 1
-        elif not liquidated and not np.isnan(orders[t]):
-            wanted = _order_units(orders[t], cash, units, start, venue)
-            if wanted != units:
-                cash, cost = _fill(cash, wanted - units, start, venue, row)
-                units = wanted
-                _note(fills[num_fills], (t, 1.0), units, start, cost)
-                num_fills += 1
-        worst = _liquidation_price(cash, units, venue.maintenance)
-        if (units > 0.0 and prices[t, 2] <= worst) or (units < 0.0 and prices[t, 1] >= worst):
-            liquidated = True
-            cash, price, cost = _liquidate(cash, units, worst, venue, row)
-            units = 0.0
-            _note(fills[num_fills], (t, 0.0), units, price, cost)
-            num_fills += 1
-        row[UNITS], row[CASH], row[EQUITY] = units, cash, cash + units * prices[t, 3]
-    return account, fills[:num_fills], liquidated
+    num_symbols, num_bars = prices.open.shape
+    book, purse = np.zeros((num_symbols, BOOK_COLUMNS)), np.array([capital, 0.0, 0.0])
+    book[:, LIMIT_AT : TAKE_AT + 1] = np.nan
+    book[:, LOT_STEP:] = rules
+    room = 6 * num_symbols  # fills that one bar may bring
+    fills, payments = np.empty((64 + room, FILL_COLUMNS)), np.empty((len(rates.bar), PAYMENT_COLUMNS))
+    order, rate, t = 0, 0, 0
+    idle, busy, liquidated = True, False, False
+    while t < num_bars and not liquidated:
+        order_bar = orders.bar[order] if order < len(orders.bar) else num_bars
+        rate_bar = rates.bar[rate] if rate < len(rates.bar) else num_bars
+        if idle:
+            t = min(order_bar, rate_bar)
+        elif not busy:
+            t = _scan(book, purse, prices, venue.maintenance, t, min(order_bar, rate_bar))
+        if t == num_bars:
+            break
+        if rate_bar == t:
+            rate = _pay_funding(book, purse, prices, rates, rate, payments)
+        reached = not idle and _scan(book, purse, prices, venue.maintenance, t, t + 1) == t
+        if reached or busy or order_bar == t:
+            if len(fills) < int(purse[NUM_FILLS]) + room:
+                fills = np.concatenate((fills, np.empty((len(fills) + room, FILL_COLUMNS))))
+            due = order if order_bar == t else -1
+            order, liquidated = _look(book, purse, fills, prices, orders, due, order, reached, venue, t)
+            idle, busy = _watch(book)
+        t += 1
+    num_fills, num_payments = int(purse[NUM_FILLS]), int(purse[NUM_PAYMENTS])
+    return Events(fills[:num_fills], payments[:num_payments], liquidated)
 
 
-@numba.njit(cache=True)
-def _funding_due(cash: float, units: float, price: float, rates: Floats) -> float:
-    """Money paid, negative when received; at most the equity there is."""
-    due = units * price * rates[0] + abs(units) * price * rates[1]
-    return min(due, max(cash + units * price, 0.0)) if due > 0.0 else due
+@inlined
+def _pay_funding(
+    book: Floats, purse: Floats, prices: Prices, rates: Rates, first: int, payments: Floats
+) -> int:
+    """Pay what falls due at the open of the first rate's bar; returns the first rate of a later bar.
 
-
-@numba.njit(cache=True)
-def _order_units(target: float, cash: float, units: float, price: float, venue: Venue) -> float:
-    """Coins to hold for the target: its share of the equity at this open, within the cap after costs.
-
-    With equity E before the order, cost k per coin traded, side of the order s and of the position d, the
-    cap ``|u| price <= L (E - s (u - u0) k)`` is ``|u| <= L (E + s u0 k) / (price + L s d k)``. Under a cap of
-    1, a target of 1 thus spends the cash to the last cent, fee and slippage included.
+    A payment is at most the equity there is, and negative when received.
     """
-    most = venue.max_leverage
-    equity = cash + units * price
-    wanted = min(max(target, -most), most) * equity / price
-    if wanted == 0.0:
-        return 0.0
-    side = 1.0 if wanted > units else -1.0
-    held = 1.0 if wanted > 0.0 else -1.0
-    cost = price * (venue.slippage + venue.fee * (1.0 + side * venue.slippage))
-    cap = most * (equity + side * units * cost) / (price + most * side * held * cost)
-    return held * min(abs(wanted), max(cap, 0.0))
+    t, rate = rates.bar[first], first
+    book[:, MARK] = prices.open[:, t]
+    while rate < len(rates.bar) and rates.bar[rate] == t:
+        n = rates.symbol[rate]
+        value = book[n, HELD] * book[n, MARK]
+        due = value * rates.signed[rate] + abs(value) * rates.both[rate]
+        if due > 0.0:
+            due = min(due, max(equity_of(book, purse), 0.0))
+        if due != 0.0:
+            purse[CASH] -= due
+            at = int(purse[NUM_PAYMENTS])
+            payments[at, BAR], payments[at, SYMBOL], payments[at, PAID] = t, n, due
+            purse[NUM_PAYMENTS] += 1
+        rate += 1
+    return rate
 
 
-@numba.njit(cache=True)
-def _fill(cash: float, bought: float, price: float, venue: Venue, row: Floats) -> tuple[float, float]:
-    """Cash after buying (or selling, < 0) coins, and what that cost; adds to the bar's row."""
-    side = 1.0 if bought > 0.0 else -1.0
-    filled = price * (1.0 + side * venue.slippage)
-    fee = abs(bought) * filled * venue.fee
-    slippage = abs(bought) * price * venue.slippage
-    row[FEE] += fee
-    row[SLIPPAGE] += slippage
-    row[TRADED] += abs(bought) * price
-    return cash - bought * filled - fee, fee + slippage
+@inlined
+def _look(
+    book: Floats,
+    purse: Floats,
+    fills: Floats,
+    prices: Prices,
+    orders: Orders,
+    due: int,
+    order: int,
+    reached: bool,
+    venue: Venue,
+    t: int,
+) -> tuple[int, bool]:
+    """Everything but funding that happens at a bar; the next order, and whether the account was liquidated.
 
-
-@numba.njit(cache=True)
-def _liquidation_price(cash: float, units: float, maintenance: float) -> float:
-    """Where ``cash + units p = maintenance |units| p``; 0 without a position."""
-    return -cash / (units - maintenance * abs(units)) if units != 0.0 else 0.0
-
-
-@numba.njit(cache=True)
-def _liquidate(
-    cash: float, units: float, price: float, venue: Venue, row: Floats
-) -> tuple[float, float, float]:
-    """Close it all: cash after, the price before slippage, and the cost.
-
-    Where a gap leaves less than nothing, the venue takes the position over at the bankruptcy price, at which
-    cash after fee is 0: an account cannot lose more than it holds.
+    ``due`` is the first order of this bar, -1 for none; ``reached`` whether a level may be, as held before.
     """
-    side = 1.0 if units > 0.0 else -1.0
-    filled = price * (1.0 - side * venue.slippage)
-    if cash + units * filled - abs(units) * filled * venue.fee < 0.0:
-        price = -cash / (units - venue.fee * abs(units))
-        venue = Venue(venue.fee, 0.0, venue.maintenance, venue.max_leverage)
-    cash, cost = _fill(cash, -units, price, venue, row)
-    return max(cash, 0.0), price, cost  # below 0 by rounding only
+    first = int(purse[NUM_FILLS])
+    see_bar(book, prices, t, venue)
+    liquidated = reached and liquidate_at_open(book, purse, fills, venue)
+    if reached and not liquidated:
+        levels_at_open(book, purse, fills, venue)
+    if due >= 0:
+        order = take_orders(book, purse, orders, due, venue.max_leverage)
+    if not liquidated:
+        fill_at_open(book, purse, fills, venue)
+        idle, _ = _watch(book)
+        if not idle and _scan(book, purse, prices, venue.maintenance, t, t + 1) == t:
+            limits_inside(book, purse, fills, venue)
+            liquidated = levels_inside(book, purse, fills, venue)
+    for fill in range(first, int(purse[NUM_FILLS])):
+        fills[fill, BAR] = t
+    return order, liquidated
 
 
-@numba.njit(cache=True)
-def _note(fill: Floats, when: tuple[int, float], units: float, price: float, cost: float) -> None:
-    fill[FILL_BAR], fill[FILL_AT_OPEN] = when
-    fill[FILL_UNITS], fill[FILL_PRICE], fill[FILL_COST] = units, price, cost
+@inlined
+def _scan(book: Floats, purse: Floats, prices: Prices, maintenance: float, t: int, stop: int) -> int:
+    """First bar from t on at which a level or the liquidation can have been reached; else ``stop``."""
+    lows, highs, cash = prices.low, prices.high, purse[CASH]
+    long_weight, short_weight = 1.0 - maintenance, 1.0 + maintenance
+    if len(book) == 1:
+        units, below, above = book[0, HELD], book[0, BELOW], book[0, ABOVE]
+        bound = units * long_weight if units > 0.0 else units * short_weight
+        is_long = units > 0.0
+        while t < stop:
+            low, high = lows[0, t], highs[0, t]
+            if low <= below or high >= above or cash + bound * (low if is_long else high) <= 0.0:
+                break
+            t += 1
+        return t
+    while t < stop:
+        worst, reached = cash, False
+        for n in range(len(book)):
+            low, high, units = lows[n, t], highs[n, t], book[n, HELD]
+            reached |= low <= book[n, BELOW] or high >= book[n, ABOVE]
+            worst += units * low * long_weight if units > 0.0 else units * high * short_weight
+        if reached or worst <= 0.0:
+            break
+        t += 1
+    return t
+
+
+@inlined
+def _watch(book: Floats) -> tuple[bool, bool]:
+    """Set the prices that call for a look; say if nothing can happen, and if every bar must be looked at."""
+    idle, busy = True, False
+    for n in range(len(book)):
+        units, low, high = book[n, HELD], np.nan, np.nan
+        if units != 0.0:
+            idle = False
+            low, high = book[n, STOP_AT], book[n, TAKE_AT]
+            if units < 0.0:
+                low, high = high, low
+        book[n, BELOW] = -np.inf if np.isnan(low) else low
+        book[n, ABOVE] = np.inf if np.isnan(high) else high
+        if book[n, PENDING] != 0.0:
+            idle, limit = False, book[n, LIMIT_AT]
+            if np.isnan(limit):
+                busy = True
+            elif book[n, WANTED] > units:
+                book[n, BELOW] = max(book[n, BELOW], limit)
+            else:
+                book[n, ABOVE] = min(book[n, ABOVE], limit)
+    return idle, busy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Final
 
 from polyscale.market.errors import DataError
 
@@ -24,3 +25,6 @@ class OrderRules:
             value = getattr(self, field.name)
             if not (math.isfinite(value) and value >= 0.0):
                 raise DataError(f"order_rules.{field.name} must be a finite number >= 0, got {value}")
+
+
+NO_RULES: Final = OrderRules()

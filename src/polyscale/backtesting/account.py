@@ -1,0 +1,111 @@
+"""The account at every close, as the sum of what changed it.
+
+In: fills and payments of funding from `polyscale.backtesting.loop`, closes. Out: arrays by bar. Coins and
+cash of a bar are those after its last event.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from polyscale.backtesting.book import BAR, FEE, PAID, PRICE, SLIPPAGE, SYMBOL, UNITS
+
+Floats = NDArray[np.float64]
+
+
+class Account(NamedTuple):
+    """The account at the close of each bar, in quote coin."""
+
+    cash: Floats  # [T], each
+    position_value: Floats  # coins at their closes, shorts negative
+    gross: Floats  # the same with all signs positive
+
+
+class Flows(NamedTuple):
+    """What went through the account in each bar, in quote coin."""
+
+    fee: Floats  # [T], each
+    slippage: Floats
+    funding: Floats  # negative when received
+    traded: Floats  # value bought and sold, before slippage
+
+
+@numba.njit(cache=True, nogil=True)
+def account_at_closes(fills: Floats, payments: Floats, close: Floats, capital: float) -> Account:
+    """Walk the events; between them only the closes [N, T] move."""
+    num_symbols, num_bars = close.shape
+    cash, value, gross = np.empty(num_bars), np.zeros(num_bars), np.zeros(num_bars)
+    units = np.zeros(num_symbols)
+    money, f, p, t = capital, 0, 0, 0
+    while t < num_bars:
+        while p < len(payments) and payments[p, BAR] == t:
+            money -= payments[p, PAID]
+            p += 1
+        while f < len(fills) and fills[f, BAR] == t:
+            n = int(fills[f, SYMBOL])
+            after, price = fills[f, UNITS], fills[f, PRICE]
+            money -= (after - units[n]) * price + fills[f, FEE] + fills[f, SLIPPAGE]
+            units[n] = after
+            f += 1
+        if money < 0.0 and not units.any():
+            money = 0.0  # below by rounding only: a fill costs at most what there is
+        stop = num_bars
+        if f < len(fills):
+            stop = int(fills[f, BAR])
+        if p < len(payments):
+            stop = min(stop, int(payments[p, BAR]))
+        cash[t:stop] = money
+        for n in range(num_symbols):
+            held = units[n]
+            if held != 0.0:
+                for row in range(t, stop):
+                    value[row] += held * close[n, row]
+                    gross[row] += abs(held) * close[n, row]
+        t = stop
+    return Account(cash, value, gross)
+
+
+@numba.njit(cache=True, nogil=True)
+def units_at_closes(fills: Floats, num_symbols: int, num_bars: int) -> Floats:
+    """[N, T]: coins held at each close."""
+    units, start = np.zeros((num_symbols, num_bars)), np.zeros(num_symbols, dtype=np.int64)
+    held = np.zeros(num_symbols)
+    for f in range(len(fills)):
+        n, bar = int(fills[f, SYMBOL]), int(fills[f, BAR])
+        units[n, start[n] : bar] = held[n]
+        start[n], held[n] = bar, fills[f, UNITS]
+    for n in range(num_symbols):
+        units[n, start[n] :] = held[n]
+    return units
+
+
+def flows_by_bar(fills: Floats, payments: Floats, num_bars: int) -> Flows:
+    """Sum costs and value traded by bar."""
+    bar, paid = fills[:, BAR].astype(np.int64), payments[:, BAR].astype(np.int64)
+    traded = np.abs(coins_traded(fills)) * fills[:, PRICE]
+
+    def summed(bars: NDArray[np.int64], values: Floats) -> Floats:
+        return np.bincount(bars, values, num_bars).astype(np.float64)
+
+    return Flows(
+        summed(bar, fills[:, FEE]),
+        summed(bar, fills[:, SLIPPAGE]),
+        summed(paid, payments[:, PAID]),
+        summed(bar, traded),
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def coins_traded(fills: Floats) -> Floats:
+    """[F]: coins bought in each fill, negative when sold."""
+    bought = np.empty(len(fills))
+    before = np.zeros(1 if len(fills) == 0 else int(fills[:, SYMBOL].max()) + 1)
+    for f in range(len(fills)):
+        n = int(fills[f, SYMBOL])
+        bought[f] = fills[f, UNITS] - before[n]
+        before[n] = fills[f, UNITS]
+    return bought

@@ -1,0 +1,117 @@
+"""The words of the event loop: prices, orders, rates, venue; fills and payments; and its own book.
+
+The book is one array with a row per symbol, because compiled functions pass an array faster than a record of
+many. ``purse`` holds the cash, and how many fills and payments there are.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+FILL_COLUMNS: Final = 8
+BAR, SYMBOL, KIND, AT_OPEN, UNITS, PRICE, FEE, SLIPPAGE = range(FILL_COLUMNS)  # columns of the fills
+PAYMENT_COLUMNS: Final = 3
+PAID = 2  # columns of the payments: BAR, SYMBOL, PAID
+KINDS: Final = ("order", "limit", "stop", "take_profit", "liquidation")  # by KIND
+BY_ORDER, BY_LIMIT, BY_STOP, BY_TAKE, BY_LIQUIDATION = range(5)
+
+BOOK_COLUMNS: Final = 21
+# A symbol's row: coins held and wanted, the pending order, levels (NaN is none), prices that call for a look,
+HELD, WANTED, PENDING, RESTING, LIMIT_AT, STOP_AT, TAKE_AT, BELOW, ABOVE = range(9)
+# the price at which coins are valued now; this bar, volume used up, whether a limit filled inside, slippage
+MARK, START, HIGH, LOW, VOLUME, IS_BAR, USED, ENTERED, SLIP = range(9, 18)
+LOT_STEP, MIN_QUANTITY, MIN_NOTIONAL = range(18, 21)
+CASH, NUM_FILLS, NUM_PAYMENTS = range(3)  # of the purse
+
+compiled: Final = numba.njit(cache=True, nogil=True, error_model="numpy")
+inlined: Final = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+
+
+class Prices(NamedTuple):
+    """Bars of all symbols on one grid of closes; a bar that is missing repeats the close before it."""
+
+    open: Floats  # [N, T], each
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats  # coins; 0 where there is no bar
+    is_bar: Bools
+
+
+class Orders(NamedTuple):
+    """What was decided, by the bar that fills it, rising; NaN is none."""
+
+    bar: Ints  # [K], each
+    symbol: Ints
+    target: Floats  # signed share of equity; NaN changes the levels alone
+    limit: Floats  # prices
+    stop: Floats
+    take_profit: Floats
+
+
+class Rates(NamedTuple):
+    """Funding that bars' opens settle, by bar, rising."""
+
+    bar: Ints  # [F], each
+    symbol: Ints
+    signed: Floats  # what a long pays and a short receives, per unit of position value
+    both: Floats  # what either side pays
+
+
+class Venue(NamedTuple):
+    """What a fill costs and what the venue demands."""
+
+    taker_fee: float  # fractions
+    maker_fee: float
+    slippage: float
+    range_slippage: float  # share of the bar's range, on top
+    volume_share: float  # of a bar's volume that may be filled; inf: all
+    maintenance: float  # equity <= this share of the gross value is liquidated
+    max_leverage: float  # gross value / equity after a fill
+
+
+class Events(NamedTuple):
+    """What changed the account."""
+
+    fills: Floats  # [F, 8]
+    payments: Floats  # [P, 3]; paid, negative when received
+    liquidated: bool
+
+
+@inlined
+def equity_of(book: Floats, purse: Floats) -> float:
+    """Cash and coins at their marks."""
+    equity = purse[CASH]
+    for n in range(len(book)):
+        equity += book[n, HELD] * book[n, MARK]
+    return equity
+
+
+@inlined
+def gross_of(book: Floats) -> float:
+    """Values at the marks with all signs positive."""
+    gross = 0.0
+    for n in range(len(book)):
+        gross += abs(book[n, HELD]) * book[n, MARK]
+    return gross
+
+
+@inlined
+def see_bar(book: Floats, prices: Prices, t: int, venue: Venue) -> None:
+    """Put a bar into the book; everything is valued at its open."""
+    for n in range(len(book)):
+        start, high, low = prices.open[n, t], prices.high[n, t], prices.low[n, t]
+        book[n, START], book[n, HIGH], book[n, LOW], book[n, MARK] = start, high, low, start
+        book[n, IS_BAR] = prices.is_bar[n, t]
+        if venue.volume_share < np.inf:
+            book[n, VOLUME] = prices.volume[n, t]
+        book[n, USED], book[n, ENTERED] = 0.0, 0.0
+        book[n, SLIP] = venue.slippage + venue.range_slippage * (high - low) / start
