@@ -18,7 +18,7 @@ from polyscale.pipeline.tell import runs_table, summary
 from polyscale.runs.folder import State
 from polyscale.scales.resample import resample
 from polyscale.store.store import Store
-from polyscale.strategy.signal import decide
+from polyscale.strategy.decide import decide
 from tests.pipeline.small import believed, small
 
 CONFIG = parse_config(small(), "small")

@@ -1,16 +1,26 @@
 """Which side, how much, how long: worked rows, and causality."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
 from polyscale.market.errors import ConfigError, DataError
 from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
+from polyscale.strategy.decide import decide
 from polyscale.strategy.settings import StrategySettings
-from polyscale.strategy.signal import decide, signals, traded_horizon
+from polyscale.strategy.signal import signals, traded_horizon
+from tests.backtesting.market import make_bars
 
 HOUR = (Timeframe(60),)
 HOURS = (Timeframe(60), Timeframe(180))
+
+
+def quarters(closes, highs=None, lows=None):
+    """Bars of fifteen minutes, the first of them closing where the forecasts begin."""
+    rows = zip(closes, highs or closes, lows or closes, closes, strict=True)
+    return make_bars(list(rows), Timeframe(15), datetime(2025, 1, 1, 0, 15, tzinfo=UTC))
 
 
 def forecast_of(prob_up, expected_return, volatility=None, horizons=HOUR):
@@ -132,14 +142,14 @@ def test_what_is_refused():
 
 def test_a_position_is_closed_on_time_where_a_gap_leaves_no_forecast():
     forecast = forecast_of([0.7, 0.5], [0.01, 0.0])
-    hours = forecast.close_time[0] + np.arange(9) * np.timedelta64(15, "m")
+    bars = quarters([100.0] * 9)
     late = forecast.at(np.array([0]))  # the next forecast never comes
-    positions = decide(late, rules(), 0.001, hours)
+    positions = decide(late, rules(), 0.001, bars)
     assert positions.target.tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
-    assert np.array_equal(positions.close_time, hours)
+    assert np.array_equal(positions.close_time, bars["close_time"].dt.replace_time_zone(None).to_numpy())
 
 
-def test_closes_that_lack_a_forecasts_own_are_refused():
+def test_bars_that_lack_a_forecasts_own_are_refused():
     forecast = forecast_of([0.7, 0.5], [0.01, 0.0])
     with pytest.raises(DataError, match=r"1 of 2 are not there, first 2025-01-01T00:30"):
-        decide(forecast, rules(), 0.001, forecast.close_time[:1])
+        decide(forecast, rules(), 0.001, quarters([100.0]))

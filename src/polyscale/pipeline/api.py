@@ -48,8 +48,8 @@ from polyscale.pipeline.walk.evaluate import begin as begin_walk
 from polyscale.pipeline.walk.evaluate import evaluate_walk
 from polyscale.report.page import SymbolReport
 from polyscale.store.store import DataVersion, Store
+from polyscale.strategy.decide import decide
 from polyscale.strategy.settings import StrategySettings
-from polyscale.strategy.signal import decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +150,7 @@ def backtest(
         Stored rates, or None to charge ``costs.assumed_funding_8h`` against either side.
     """
     spanned = bars_of_test(bars, forecast)
-    closes = spanned["close_time"].dt.replace_time_zone(None).to_numpy()
-    positions = decide(forecast, strategy, costs.round_trip_cost, closes)
+    positions = decide(forecast, strategy, costs.round_trip_cost, spanned)
     return run_backtest(spanned, Timeframe.parse(timeframe), positions, costs, funding)
 
 

@@ -26,6 +26,7 @@ from polyscale.dataset.panel import Panel, memory_bars
 from polyscale.dataset.scaling import Scaler
 from polyscale.dataset.split import split
 from polyscale.market.instant import time_of
+from polyscale.market.position import LEVELS
 from polyscale.market.timeframe import DAY_MS
 from polyscale.pipeline.chain import FORECAST, Chain
 from polyscale.pipeline.judge import forecast_panel
@@ -34,7 +35,7 @@ from polyscale.pipeline.load import SymbolBars
 from polyscale.pipeline.run import Observer, Run, again
 from polyscale.report.badge import set_badge
 from polyscale.runs.folder import RunFolder
-from polyscale.strategy.signal import decide
+from polyscale.strategy.decide import decide
 
 _FLOAT32: Final = 1e-4  # of a forecast: what a stretch of another length leaves of its digits
 _SAME: Final = 1e-6  # of a scaler's numbers: another machine rounds otherwise
@@ -132,18 +133,19 @@ def _chain(run: Run, item: SymbolBars, chain: Chain, cuts: int, depth: Depth) ->
 def _positions(run: Run, panel: Panel, others: list[Panel]) -> Audit:
     """The strategy carries targets forward over all closes: forecasts are cut, lost and exchanged."""
     forecast = forecast_panel(run.model, panel, panel.usable, others)
-    traded = panel.bars.select("close_time").filter(panel.traded)
+    traded = panel.bars.select("close_time", "high", "low", "close").filter(panel.traded)
     made = forecast.to_frame().select("close_time").with_row_index("forecast")
     closes = traded.join(made, on="close_time", how="left", maintain_order="left")
 
     def stage(closes: pl.DataFrame) -> pl.DataFrame:
         there = closes.filter(pl.col("forecast").is_not_null())
-        times, origins = (
-            frame["close_time"].dt.replace_time_zone(None).to_numpy() for frame in (closes, there)
-        )
+        origins = there["close_time"].dt.replace_time_zone(None).to_numpy()
         given = replace(forecast.at(there["forecast"].to_numpy()), close_time=origins)
-        held = decide(given, run.config.strategy, run.config.backtest.round_trip_cost, times)
-        return closes.select("close_time", position=pl.Series(held.target))
+        held = decide(given, run.config.strategy, run.config.backtest.round_trip_cost, closes)
+        levels = {name: held.level(name) for name in LEVELS}
+        return closes.select("close_time", position=pl.Series(held.target), **levels).with_columns(
+            pl.col(LEVELS).fill_nan(None)
+        )
 
     return check(stage, closes, plan=Plan(truncations=0))
 

@@ -20,7 +20,7 @@ from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.pipeline.load import SymbolBars
 from polyscale.report.page import SymbolReport
-from polyscale.strategy.signal import decide
+from polyscale.strategy.decide import decide
 from polyscale.training.batches import Part
 from polyscale.training.model_file import Model
 
@@ -82,8 +82,7 @@ def trade(
     config: RunConfig, forecast: Forecast, bars: pl.DataFrame, funding: pl.DataFrame | None
 ) -> tuple[BacktestResult, BacktestResult]:
     """The strategy's backtest and buy-and-hold's, on the same bars and at the same costs."""
-    closes = bars["close_time"].dt.replace_time_zone(None).to_numpy()
-    positions = decide(forecast, config.strategy, config.backtest.round_trip_cost, closes)
+    positions = decide(forecast, config.strategy, config.backtest.round_trip_cost, bars)
     base = config.data.base
     return (
         run_backtest(bars, base, positions, config.backtest, funding),

@@ -31,7 +31,7 @@ def sizes(forecast: Forecast, horizon: Timeframe, settings: StrategySettings) ->
     prob_up, volatility = forecast.prob_up[:, h], forecast.volatility[:, h]
     match settings.sizing:
         case "fixed":
-            size = np.ones(len(forecast))
+            size = np.full(len(forecast), settings.size)
         case "confidence":
             size = confidence_size(prob_up)
         case "kelly":
