@@ -56,6 +56,11 @@ def test_fetch_by_ccxt_stores_the_bars_under_their_venue_and_tells_a_wrong_symbo
     assert [each["series"] for each in told["fetched"]] == ["played/spot/BTCUSDT 1m"]
     assert told["fetched"][0]["new"] == 720
     assert "must be one that the exchange lists, such as BTC/USDT, got 'NOPE/USDT'" in told["failed"][0]
+    assert told["fetched"][0]["order_rules"] == {
+        "lot_step": 0.001,
+        "min_quantity": 0.001,
+        "min_notional": 1.0,
+    }
     [(market, timeframe)] = Store(tmp_path / "store").series()
     kept = Store(tmp_path / "store").read_bars(market, timeframe)
     assert kept.drop("turnover").equals(bars_of().head(720).drop("turnover"))

@@ -5,18 +5,37 @@ import os
 import signal
 import subprocess
 import sys
+from collections import namedtuple
 
 import polars as pl
 import pytest
 
+from polyscale.cli.fetch_command import _fetch_all, _told, _Wanted
+from polyscale.cli.fetch_progress import FetchProgress
+from polyscale.cli.fetch_source import SourceChoice
 from polyscale.cli.stream_command import _catch_up
 from polyscale.exchange.bybit_client import BybitClient
+from polyscale.exchange.errors import WireError
+from polyscale.ingest.spans import Span
+from polyscale.market.order_rules import OrderRules
 from polyscale.replay.server import ReplayServer
 from polyscale.store.store import Store
 from tests.leap import run
-from tests.replay.market import BTC, DAY_MS, FIRST_MS, M1, bars_of, exchange_of, rates_of
+from tests.replay.market import (
+    BTC,
+    DAY_MS,
+    ETH,
+    FIRST_MS,
+    INVERSE,
+    M1,
+    SPOT,
+    bars_of,
+    exchange_of,
+    rates_of,
+)
 from tests.replay.running import running
 
+Listing = namedtuple("Listing", "base_coin quote_coin rules")
 COMMAND = [sys.executable, "-m", "polyscale"]
 
 
@@ -46,6 +65,56 @@ def test_fetch_shows_what_came_and_a_second_one_brings_nothing(tmp_path, server)
     assert "pages" in shown.stderr
     [told] = json.loads(polyscale(*words, "--json", folder=tmp_path, url=server.url).stdout)["fetched"]
     assert (told["new"], told["revised"], told["stored"], told["new_funding"]) == (0, 0, 2_880, 0)
+
+
+@pytest.mark.parametrize(
+    ("market", "listed", "line"),
+    [
+        (
+            SPOT,
+            Listing("BTC", "USDT", OrderRules(1e-6, 5e-5, 5.0)),
+            "orders in steps of 0.000001 BTC, at least 0.00005 BTC and 5 USDT",
+        ),
+        (BTC, Listing("BTC", "USDT", OrderRules(1.0, 0.0, 5.0)), "orders in steps of 1 BTC, at least 5 USDT"),
+        (BTC, Listing("BTC", "USDT", OrderRules(0.5)), "orders in steps of 0.5 BTC"),
+        (INVERSE, Listing("BTC", "USD", None), "the exchange does not tell in coins which sizes it takes"),
+        (BTC, None, "not listed now, so its order rules stay as they are stored"),
+    ],
+    ids=str,
+)
+def test_what_is_demanded_of_orders_is_told_in_one_line(market, listed, line):
+    assert _told(market, listed) == f"{market}: {line}"
+
+
+def test_fetch_stores_and_shows_what_is_demanded_of_orders(tmp_path, server):
+    words = ("fetch", "BTCUSDT", "--days", "1", "--venue", "bybit")
+    shown = polyscale(*words, folder=tmp_path, url=server.url).stdout
+    assert shown.splitlines()[-1] == (
+        "bybit/linear/BTCUSDT: orders in steps of 0.001 BTC, at least 0.001 BTC and 5 USDT"
+    )
+    assert Store(tmp_path / "store").read_order_rules(BTC) == OrderRules(0.001, 0.001, 5.0)
+    [told] = json.loads(polyscale(*words, "--json", folder=tmp_path, url=server.url).stdout)["fetched"]
+    assert told["order_rules"] == {"lot_step": 0.001, "min_quantity": 0.001, "min_notional": 5.0}
+
+
+def test_order_rules_that_cannot_be_read_take_nothing_from_the_bars(tmp_path, monkeypatch):
+    async def refuse(client, market):
+        raise WireError("sizes of another shape")
+
+    monkeypatch.setattr(BybitClient, "instrument", refuse)
+    span = Span(FIRST_MS, FIRST_MS + DAY_MS, None, 1.0)
+
+    async def ask():
+        exchange = exchange_of(FIRST_MS + 2 * DAY_MS, {(one, M1): bars_of() for one in (BTC, ETH)})
+        async with ReplayServer(exchange) as server:
+            choice = SourceChoice("bybit", server.url, "bybit", None, funding=False)
+            wanted = _Wanted(choice, ["BTCUSDT", "ETHUSDT"], M1, span, recheck=False)
+            with FetchProgress() as progress:
+                return await _fetch_all(Store(tmp_path), wanted, progress)
+
+    fetched, failed = run(ask())
+    assert [(each.bars.stored, each.rules, each.told) for each in fetched] == [(1_440, None, "")] * 2
+    assert failed == ["sizes of another shape"] * 2
 
 
 def test_fetch_goes_on_after_a_wrong_symbol_and_ends_with_status_1(tmp_path, server):

@@ -44,6 +44,7 @@ def instrument(symbol):
         "launchTime": str(FIRST_MS),
         "deliveryTime": "0",
         "priceFilter": {"tickSize": "0.5"},
+        "lotSizeFilter": {"qtyStep": "0.001", "minOrderQty": "0.002", "minNotionalValue": "5"},
     }
 
 

@@ -29,6 +29,7 @@ class FakeCcxt:
     """
 
     parse_json = staticmethod(json.loads)
+    precisionMode = 4  # noqa: N815 - ccxt's name; sizes in steps
 
     def __init__(
         self,

@@ -2,10 +2,11 @@ import httpx2
 import polars as pl
 import pytest
 
-from polyscale.exchange.errors import WireError
+from polyscale.exchange.errors import BadRequestError, WireError
 from polyscale.exchange.source import Window, windows_of
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market
 from polyscale.market.errors import ConfigError
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
 from tests.exchange.bybit_answers import (
     BTC,
@@ -279,6 +280,38 @@ def test_cursor_that_comes_again_ends_in_an_error():
     result = {"list": [instrument("BTCUSDT")], "nextPageCursor": "same"}
     with pytest.raises(WireError, match="a cursor must not come again"):
         fetch_instruments(lambda _: ok(answer(result)))
+
+
+def fetch_instrument(*symbols):
+    """Our client asks for BTCUSDT; the exchange answers with the symbols."""
+    asked = []
+
+    def exchange(request):
+        asked.append(dict(request.url.params))
+        return ok(answer({"category": "linear", "list": [instrument(symbol) for symbol in symbols]}))
+
+    async def ask():
+        async with client_of(exchange) as client:
+            return await client.instrument(BTC)
+
+    return run(ask()), asked
+
+
+def test_one_instrument_is_one_request_by_its_symbol():
+    found, asked = fetch_instrument("BTCUSDT")
+    assert (found.symbol, found.rules) == ("BTCUSDT", OrderRules(0.001, 0.002, 5.0))
+    assert asked == [{"category": "linear", "symbol": "BTCUSDT"}]
+
+
+def test_instrument_that_is_not_listed_is_a_bad_request():
+    with pytest.raises(BadRequestError, match=r"bybit/linear/BTCUSDT: the exchange must list it .* delisted"):
+        fetch_instrument()
+
+
+@pytest.mark.parametrize("symbols", [["ETHUSDT"], ["BTCUSDT", "BTCUSDT"]], ids=str)
+def test_instruments_that_were_not_asked_for_are_refused(symbols):
+    with pytest.raises(WireError, match="must hold BTCUSDT alone"):
+        fetch_instrument(*symbols)
 
 
 def test_server_time_is_asked_of_the_server():

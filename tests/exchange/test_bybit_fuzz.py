@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from polyscale.exchange.bybit_wire import (
     parse_funding,
+    parse_instrument,
     parse_instruments,
     parse_klines,
     parse_mark_klines,
@@ -137,6 +138,8 @@ def check_every_parser(body):
     for parse, asked in (
         (parse_funding, ("linear", "BTCUSDT")),
         (parse_instruments, ("linear",)),
+        (parse_instruments, ("spot",)),
+        (parse_instrument, ("linear", "BTCUSDT")),
         (parse_server_time, ()),
     ):
         with suppress(ExchangeError):

@@ -22,6 +22,7 @@ from polyscale.exchange.errors import (
     WireError,
 )
 from polyscale.market.errors import ConfigError
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
 from tests.exchange.bybit_answers import FIRST_MS, answer, funding_answer, instrument, kline_answer
 
@@ -246,6 +247,45 @@ def test_instruments_page_tells_its_cursor(cursor, read_as):
 )
 def test_unsound_instrument_is_refused(row):
     with pytest.raises(WireError):
+        parse_instruments(answer({"list": [row]}), "linear")
+
+
+SPOT_SIZES = {"basePrecision": "0.000001", "minOrderQty": "0.00005", "minOrderAmt": "5"}
+
+
+@pytest.mark.parametrize(
+    ("category", "sizes", "rules"),
+    [
+        ("linear", instrument("BTCUSDT")["lotSizeFilter"], OrderRules(0.001, 0.002, 5.0)),
+        ("linear", {"qtyStep": "1", "minOrderQty": "10"}, OrderRules(1.0, 10.0)),
+        ("linear", {"qtyStep": "1", "minOrderQty": "10", "minNotionalValue": ""}, OrderRules(1.0, 10.0)),
+        ("spot", SPOT_SIZES, OrderRules(1e-6, 5e-5, 5.0)),
+        ("spot", {"basePrecision": "0.01", "minOrderAmt": "1"}, OrderRules(0.01, 0.0, 1.0)),
+        ("inverse", {"qtyStep": "1", "minOrderQty": "1"}, None),
+    ],
+    ids=str,
+)
+def test_instrument_tells_in_which_steps_and_from_which_size_on_it_is_traded(category, sizes, rules):
+    row = {**instrument("BTCUSDT"), "lotSizeFilter": sizes}
+    [found] = parse_instruments(answer({"list": [row]}), category).instruments
+    assert found.rules == rules
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rule"),
+    [
+        (None, "must be an object that holds 'qtyStep'"),
+        ({"minOrderQty": "1"}, "must be an object that holds 'qtyStep'"),
+        ({"qtyStep": "0", "minOrderQty": "1"}, "qtyStep of BTCUSDT must be > 0"),
+        ({"qtyStep": 1, "minOrderQty": "1"}, "a number must be a decimal string"),
+        ({"qtyStep": "1", "minOrderQty": "nan"}, "a number must be a decimal string"),
+        ({"qtyStep": "1", "minOrderQty": "-1"}, "minOrderQty and minNotionalValue of BTCUSDT must be >= 0"),
+    ],
+    ids=str,
+)
+def test_unsound_sizes_of_orders_are_refused(sizes, rule):
+    row = {**instrument("BTCUSDT"), "lotSizeFilter": sizes}
+    with pytest.raises(WireError, match=rule):
         parse_instruments(answer({"list": [row]}), "linear")
 
 

@@ -10,6 +10,7 @@ from polyscale.exchange.ccxt_markets import (
 from polyscale.exchange.errors import BadRequestError
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
+from polyscale.market.order_rules import OrderRules
 
 SPOT = {"id": "BTCUSDT", "spot": True, "base": "BTC", "quote": "USDT", "contractSize": None}
 LINEAR = {
@@ -115,6 +116,33 @@ def test_volume_is_counted_in_base_coin(exchange, symbol, unit):
 def test_volume_in_a_unit_that_is_not_known_is_refused(exchange, symbol):
     with pytest.raises(ConfigError, match=f"the volume of {exchange} must be known in base coin"):
         volume_unit(exchange, market_of_word(MARKETS, symbol, "x"))
+
+
+SIZED = {
+    "precision": {"amount": 0.01, "price": 0.5},
+    "limits": {"amount": {"min": 0.1, "max": 9.0}, "cost": {"min": 5}},
+}
+
+
+@pytest.mark.parametrize(
+    ("market", "rules"),
+    [
+        ({**SPOT, **SIZED}, OrderRules(0.01, 0.1, 5.0)),
+        ({**LINEAR, "contractSize": 1, **SIZED}, OrderRules(0.01, 0.1, 5.0)),
+        ({**SPOT, **SIZED, "limits": {"amount": {"min": None}, "cost": None}}, OrderRules(0.01)),
+        ({**SPOT, **SIZED, "limits": {"amount": {"min": -1.0}}}, OrderRules(0.01)),
+        ({**LINEAR, **SIZED}, None),  # in contracts of a thousandth
+        ({**INVERSE, **SIZED}, None),
+        ({**SPOT, "precision": {"amount": None}}, None),
+        (SPOT, None),
+    ],
+    ids=str,
+)
+def test_order_rules_are_those_whose_sizes_are_coins(market, rules):
+    [found] = markets_of({"BTC/USDT": market}, sizes_in_steps=True)
+    assert found.rules == rules
+    [found] = markets_of({"BTC/USDT": market})  # digits are no steps
+    assert found.rules is None
 
 
 def test_linear_contracts_of_one_coin_are_base_coin_wherever_they_trade():

@@ -7,6 +7,7 @@ from importlib import import_module
 import polars as pl
 import pytest
 
+from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.ccxt_exchange import CcxtSettings
 from polyscale.exchange.ccxt_source import CcxtSource
 from polyscale.exchange.errors import (
@@ -20,13 +21,14 @@ from polyscale.exchange.source import Window
 from polyscale.ingest.fetch import fetch_bars
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
 from polyscale.replay.faults import Faults
 from polyscale.replay.server import ReplayServer
 from polyscale.replay.settings import FaultSettings
 from polyscale.store.ledger import read_quarantine
 from polyscale.store.store import Store
-from tests.exchange.ccxt_fake import FakeCcxt, at, source_of
+from tests.exchange.ccxt_fake import MARKET, FakeCcxt, at, source_of
 from tests.replay.market import (
     BTC,
     DAY_MS,
@@ -86,6 +88,28 @@ def fetch(store, word, timeframe=M1, start_ms=FIRST_MS, end_ms=10**13, faults=No
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path)
+
+
+def test_order_rules_are_those_that_our_own_client_reads():
+    async def act(source, server):
+        async with BybitClient(server.url) as client:
+            return [
+                (await each.instrument(market)).rules
+                for each in (source, client)
+                for market in (BTC, SPOT, INVERSE)
+            ]
+
+    rules = played(act)
+    assert rules[:3] == rules[3:]
+    assert rules[:3] == [OrderRules(0.001, 0.001, 5.0), OrderRules(0.001, 0.001, 1.0), None]
+
+
+def test_sizes_in_digits_give_no_order_rules(monkeypatch):
+    sized = {"precision": {"amount": 8}}
+    monkeypatch.setattr("tests.exchange.ccxt_fake.MARKET", {**MARKET, **sized})
+    monkeypatch.setattr(FakeCcxt, "precisionMode", 3)
+    asking = source_of(monkeypatch, FakeCcxt())
+    assert asyncio.run(asking.source.instrument(asking.market)).rules is None
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,33 @@ from polyscale.exchange.bar_file import read_bar_file
 from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.bybit_http import BybitSettings
 from polyscale.exchange.errors import BadRequestError, BannedError
-from polyscale.ingest.fetch import fetch_bars, fetch_funding
+from polyscale.ingest.fetch import fetch_bars, fetch_funding, fetch_order_rules
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError, StoreError
+from polyscale.market.instant import time_of
+from polyscale.market.order_rules import OrderRules
 from polyscale.replay.exchange import ReplayExchange
 from polyscale.replay.server import ReplayServer
 from polyscale.replay.settings import FaultSettings, ReplaySettings
-from polyscale.store.layout import ABSENT, BARS, bars_partition
+from polyscale.store.layout import ABSENT, BARS, ORDER_RULES, bars_partition, market_partition
 from polyscale.store.ledger import read_quarantine
 from polyscale.store.store import Store
 from tests.conftest import REAL_DATA
 from tests.leap import run
-from tests.replay.market import BTC, DAY_MS, ETH, FIRST_MS, HOUR_MS, M1, MINUTE_MS, W1, bars_of, rates_of
+from tests.replay.market import (
+    BTC,
+    DAY_MS,
+    ETH,
+    FIRST_MS,
+    HOUR_MS,
+    INVERSE,
+    M1,
+    MINUTE_MS,
+    SPOT,
+    W1,
+    bars_of,
+    rates_of,
+)
 
 LATE_MS = FIRST_MS + 4 * DAY_MS + 30_000
 
@@ -313,6 +328,41 @@ def test_funding_is_fetched_and_kept(store):
     first, second = run(ask())
     assert (first.inserted, second.inserted, second.unchanged) == (3, 4, 3)
     assert store.read_funding(BTC).equals(rates_of())
+
+
+def order_rules(store, *markets, listed=(BTC, SPOT, INVERSE)):
+    """What is told of markets, and the number of requests."""
+
+    async def ask():
+        exchange = ReplayExchange({(one, M1): bars_of(4) for one in listed}, {}, start_ms=LATE_MS)
+        async with ReplayServer(exchange) as server, BybitClient(server.url) as client:
+            found = [await fetch_order_rules(client, store, market, LATE_MS) for market in markets]
+            return found, server.num_requests.total()
+
+    return run(ask())
+
+
+def test_order_rules_are_fetched_by_one_request_and_kept(store):
+    (linear, spot), num_requests = order_rules(store, BTC, SPOT)
+    assert (linear.base_coin, linear.quote_coin, num_requests) == ("BTC", "USDT", 2)
+    assert store.read_order_rules(BTC) == linear.rules == OrderRules(0.001, 0.001, 5.0)
+    assert store.read_order_rules(SPOT) == spot.rules == OrderRules(0.001, 0.001, 1.0)
+    table, partition = store.table(ORDER_RULES), market_partition(BTC)
+    assert table.read_times(table.open(), partition).to_list() == [time_of(LATE_MS)]
+    order_rules(store, BTC, SPOT)
+    assert store.version().order_rules == 2
+
+
+def test_contracts_of_one_dollar_leave_no_rules_in_coins(store):
+    [inverse], _ = order_rules(store, INVERSE)
+    assert (inverse.symbol, inverse.rules) == ("BTCUSD", None)
+    assert store.read_order_rules(INVERSE) is None
+
+
+def test_rules_of_a_delisted_market_stay_as_they_are_stored(store):
+    store.write_order_rules(ETH, OrderRules(0.5), time_of(FIRST_MS))
+    assert order_rules(store, ETH)[0] == [None]
+    assert store.read_order_rules(ETH) == OrderRules(0.5)
 
 
 @pytest.mark.real_data

@@ -4,6 +4,8 @@ import pytest
 from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.bybit_http import BybitSettings
 from polyscale.ingest.mend import mend
+from polyscale.market.instant import time_of
+from polyscale.market.order_rules import OrderRules
 from polyscale.replay.server import ReplayServer
 from polyscale.store.layout import ABSENT
 from polyscale.store.ledger import write_absent
@@ -107,6 +109,16 @@ def test_damaged_funding_comes_again(tmp_path):
     cut(tmp_path, "funding")
     assert mended(store, funding={BTC: rates}) == {("funding", "BTCUSDT"): (0, "")}
     assert store.read_funding(BTC).equals(rates)
+
+
+def test_damaged_order_rules_are_set_aside_and_the_next_fetch_is_named(tmp_path):
+    store = Store(tmp_path)
+    store.write_order_rules(BTC, OrderRules(0.001), time_of(FIRST_MS))
+    cut(tmp_path, "order_rules")
+    [(num_missing, why)] = mended(store).values()
+    assert (num_missing, "polyscale fetch brings what holds now" in why) == (1, True)
+    assert store.read_order_rules(BTC) is None
+    assert verify(store) == []
 
 
 def test_damaged_pins_are_left_and_told(tmp_path):

@@ -5,7 +5,9 @@ import pytest
 
 import polyscale
 from polyscale.market.errors import ConfigError, NotStoredError
-from tests.replay.market import DAY_MS, FIRST_MS, bars_of, exchange_of
+from polyscale.market.order_rules import OrderRules
+from polyscale.store.store import Store
+from tests.replay.market import BTC, DAY_MS, FIRST_MS, bars_of, exchange_of
 from tests.replay.running import running
 
 
@@ -24,6 +26,7 @@ def test_fetch_gives_the_bars_of_the_span(tmp_path, server):
         bars_of().head(60)
     )
     assert server.num_requests["/v5/market/kline"] < 24
+    assert Store(tmp_path).read_order_rules(BTC) == OrderRules(0.001, 0.001, 5.0)
 
 
 def test_fetch_works_where_a_loop_is_running_already(tmp_path, server):

@@ -13,6 +13,7 @@ from polyscale.exchange.bybit_http import BybitSettings
 from polyscale.exchange.errors import BadRequestError, BannedError
 from polyscale.exchange.source import Window
 from polyscale.market.errors import ConfigError
+from polyscale.market.order_rules import OrderRules
 from polyscale.replay.server import ReplayServer
 from polyscale.scales.resample import resample
 from tests.leap import run
@@ -97,12 +98,28 @@ def test_our_client_reads_funding_and_instruments():
     assert first_day_ms == FIRST_MS
 
 
+@pytest.mark.parametrize(
+    ("market", "rules"),
+    [(BTC, OrderRules(0.001, 0.001, 5.0)), (SPOT, OrderRules(0.001, 0.001, 1.0)), (INVERSE, None)],
+    ids=str,
+)
+def test_our_client_reads_the_order_rules_of_one_symbol(market, rules):
+    held = {(one, M1): bars_of() for one in (BTC, ETH, SPOT, INVERSE)}
+    found = fetch(exchange_of(LAST_MS, held), lambda client: client.instrument(market))
+    assert (found.symbol, found.rules) == (market.symbol, rules)
+
+
 def test_a_bar_that_is_absent_is_absent():
     bars = bars_of()[[0, 1, 5, 6]]
     got = fetch(
         exchange_of(LAST_MS, {(BTC, M1): bars}), lambda client: client.klines(BTC, M1, FIRST_MS, LAST_MS)
     )
     assert got.equals(bars)
+
+
+def test_instrument_that_is_not_listed_is_refused():
+    with pytest.raises(BadRequestError, match=r"ETHUSDT.*10001"):
+        fetch(exchange_of(LAST_MS), lambda client: client.instrument(ETH))
 
 
 def test_unknown_symbols_are_refused():

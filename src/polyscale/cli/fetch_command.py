@@ -1,9 +1,9 @@
-"""``polyscale fetch``: candles and funding from an exchange into the store."""
+"""``polyscale fetch``: candles, funding and order rules from an exchange into the store."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +15,10 @@ from polyscale.market.errors import ConfigError
 
 if TYPE_CHECKING:
     from polyscale.cli.fetch_progress import FetchProgress
+    from polyscale.exchange.source import Listed
     from polyscale.ingest.fetch import FetchReport
+    from polyscale.market.bars import Market
+    from polyscale.market.order_rules import OrderRules
     from polyscale.market.timeframe import Timeframe
     from polyscale.store.store import Store, WriteResult
 
@@ -51,6 +54,8 @@ class _Fetched:
 
     bars: FetchReport
     funding: WriteResult | None
+    rules: OrderRules | None
+    told: str  # of the rules; nothing where they could not be asked for
 
 
 def fetch(
@@ -83,7 +88,7 @@ def fetch(
     """Bring closed candles from Bybit, or from an exchange that ccxt reads, into the store.
 
     Only what is missing is asked for: after an interruption the same command goes on, and a second time it
-    asks for nothing.
+    asks for no candle. Which sizes of orders the exchange takes is asked every time, for the backtest.
     """
     from polyscale.cli import console
     from polyscale.cli.fetch_progress import FetchProgress
@@ -120,12 +125,13 @@ async def _fetch_all(
     """One market after the other; a wrong symbol does not stop the others, what else goes wrong does."""
     from polyscale.exchange.bybit_client import BybitClient
     from polyscale.exchange.errors import BadRequestError, ExchangeError
-    from polyscale.ingest.fetch import fetch_bars, fetch_funding
+    from polyscale.ingest.fetch import fetch_bars, fetch_funding, fetch_order_rules
 
     fetched, failed = [], []
     choice = wanted.source
     async with choice.open() as source:
-        ends_ms = wanted.span.ends_ms(await source.server_time_ms(), wanted.timeframe)
+        now_ms = await source.server_time_ms()
+        ends_ms = wanted.span.ends_ms(now_ms, wanted.timeframe)
         for symbol in wanted.symbols:
             try:
                 market = await choice.market(source, symbol)
@@ -142,8 +148,34 @@ async def _fetch_all(
                 failed.append(str(error))
                 break
             else:
-                fetched.append(_Fetched(bars, rates))
+                try:
+                    listed = await fetch_order_rules(source, store, market, now_ms)
+                    told = _told(market, listed)
+                    fetched.append(_Fetched(bars, rates, listed.rules if listed else None, told))
+                except ExchangeError as error:  # it takes nothing from the bars
+                    failed.append(str(error))
+                    fetched.append(_Fetched(bars, rates, None, ""))
     return fetched, failed
+
+
+def _told(market: Market, listed: Listed | None) -> str:
+    """One line of what is demanded of orders."""
+    if listed is None:
+        return f"{market}: not listed now, so its order rules stay as they are stored"
+    if listed.rules is None:
+        return f"{market}: the exchange does not tell in coins which sizes it takes"
+    rules, base, quote = listed.rules, listed.base_coin, listed.quote_coin
+    pairs = [(rules.min_quantity, base), (rules.min_notional, quote)]
+    least = " and ".join(f"{_plain(value)} {coin}" for value, coin in pairs if value)
+    at_least = f", at least {least}" if least else ""
+    return f"{market}: orders in steps of {_plain(rules.lot_step)} {base}{at_least}"
+
+
+def _plain(value: float) -> str:
+    """Without an exponent: 0.000001."""
+    import numpy as np
+
+    return np.format_float_positional(value, trim="-")
 
 
 def _tell(fetched: list[_Fetched], failed: list[str], *, as_json: bool) -> None:
@@ -156,6 +188,8 @@ def _tell(fetched: list[_Fetched], failed: list[str], *, as_json: bool) -> None:
         rows = [_cells(_row(each)) for each in fetched]
         columns = [name for name in rows[0] if name not in _RARE or any(row[name] != "0" for row in rows)]
         console.table("fetched", columns, [[row[name] for name in columns] for row in rows])
+    for line in (each.told for each in fetched if each.told):
+        console.out.print(line, markup=False, highlight=False)
     for error in failed:
         console.err.print(f"error: {error}", markup=False, highlight=False)
 
@@ -174,6 +208,7 @@ def _row(each: _Fetched) -> dict[str, Any]:
         "gaps": bars.gaps.height,
         "quarantined": bars.quarantined,
         "new_funding": None if each.funding is None else each.funding.inserted,
+        "order_rules": None if each.rules is None else asdict(each.rules),
     }
 
 

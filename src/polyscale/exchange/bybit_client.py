@@ -27,12 +27,13 @@ from polyscale.exchange.bybit_wire import (
     FundingRate,
     Instrument,
     parse_funding,
+    parse_instrument,
     parse_instruments,
     parse_klines,
     parse_mark_klines,
     parse_server_time,
 )
-from polyscale.exchange.errors import WireError
+from polyscale.exchange.errors import BadRequestError, WireError
 from polyscale.exchange.source import Page, Window, windows_of
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, Market, check_bars, check_funding
 from polyscale.market.errors import ConfigError
@@ -43,6 +44,7 @@ KNOWN_VENUES: Final = {BYBIT_URL: "bybit", "https://api-testnet.bybit.com": "byb
 _PAGE_BARS: Final = 1_000
 _PAGE_RATES: Final = 200
 _DAILY: Final = Timeframe(1_440)
+_INSTRUMENTS: Final = "/v5/market/instruments-info"
 _KLINES: Final = ("/v5/market/kline", parse_klines)
 _MARK_KLINES: Final = ("/v5/market/mark-price-kline", parse_mark_klines)
 _Source = tuple[str, Callable[[bytes | str, str, str, Timeframe], Candles]]
@@ -173,7 +175,7 @@ class BybitClient:
             params["status"] = status
         while True:
             page = await self._http.get(
-                "/v5/market/instruments-info",
+                _INSTRUMENTS,
                 params,
                 lambda body: parse_instruments(body, category),
                 f"instruments ({category})",
@@ -188,6 +190,28 @@ class BybitClient:
                 )
             cursors.add(page.cursor)
             params["cursor"] = page.cursor
+
+    async def instrument(self, market: Market) -> Instrument:
+        """One market, as the exchange lists it now.
+
+        Raises
+        ------
+        BadRequestError
+            If it does not: there never was such a market, or it was delisted.
+        """
+        self._check(market, 0, 0)
+        found = await self._http.get(
+            _INSTRUMENTS,
+            {"category": market.category, "symbol": market.symbol},
+            lambda body: parse_instrument(body, market.category, market.symbol),
+            f"{market} instrument",
+        )
+        if found is None:
+            raise BadRequestError(
+                f"{market}: the exchange must list it as trading now, got no such instrument; check the "
+                f"symbol and its category, or whether it was delisted"
+            )
+        return found
 
     async def _joined(
         self, source: _Source, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int

@@ -30,11 +30,14 @@ from polyscale.exchange.wire_fields import (
     rows_of,
     shown,
 )
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
 
 _KLINE_FIELDS: Final = 7
 _MARK_FIELDS: Final = 5
 _ANSWERED: Final = "time of the answer"  # no name of the wire
+_SPOT_RULES: Final = ("basePrecision", "minOrderQty", "minOrderAmt")  # step, least coins, least quote coin
+_CONTRACT_RULES: Final = ("qtyStep", "minOrderQty", "minNotionalValue")
 
 
 class Rejected(NamedTuple):
@@ -76,6 +79,7 @@ class Instrument(NamedTuple):
     launch_ms: int | None  # none where the exchange does not tell
     delivery_ms: int | None  # none for what does not expire
     tick_size: float
+    rules: OrderRules | None  # none in inverse markets: sizes there are contracts of one dollar, not coins
 
 
 class InstrumentsPage(NamedTuple):
@@ -120,13 +124,16 @@ def parse_funding(body: bytes | str, category: str, symbol: str) -> list[Funding
 
 def parse_instruments(body: bytes | str, category: str) -> InstrumentsPage:
     """Read ``/v5/market/instruments-info``; its answer may leave the category out."""
-    asked = f"instruments ({category})"
-    result = _result(body, asked)
-    require_same(asked, "category", result.get("category", category), category)
-    cursor = result.get("nextPageCursor")
-    if not isinstance(cursor, str | None):
-        raise refused(asked, "nextPageCursor must be text", cursor)
-    return InstrumentsPage([_instrument(asked, row) for row in rows_of(asked, result)], cursor or "")
+    return _instruments(body, category, f"instruments ({category})")
+
+
+def parse_instrument(body: bytes | str, category: str, symbol: str) -> Instrument | None:
+    """Read the same for one symbol; none if the exchange does not list it."""
+    asked = f"instrument {symbol} ({category})"
+    found = _instruments(body, category, asked).instruments
+    if [one.symbol for one in found] not in ([], [symbol]):
+        raise refused(asked, f"the answer must hold {symbol} alone", [one.symbol for one in found])
+    return found[0] if found else None
 
 
 def parse_server_time(body: bytes | str) -> int:
@@ -163,7 +170,17 @@ def _candles(body: bytes | str, category: str, symbol: str, timeframe: Timeframe
     return Candles(sound, [rejected[start_ms] for start_ms in sorted(rejected)], time_ms)
 
 
-def _instrument(asked: str, row: Any) -> Instrument:
+def _instruments(body: bytes | str, category: str, asked: str) -> InstrumentsPage:
+    result = _result(body, asked)
+    require_same(asked, "category", result.get("category", category), category)
+    cursor = result.get("nextPageCursor")
+    if not isinstance(cursor, str | None):
+        raise refused(asked, "nextPageCursor must be text", cursor)
+    instruments = [_instrument(asked, category, row) for row in rows_of(asked, result)]
+    return InstrumentsPage(instruments, cursor or "")
+
+
+def _instrument(asked: str, category: str, row: Any) -> Instrument:
     symbol, status, base, quote = (
         read_word(asked, name, field_of(asked, row, name))
         for name in ("symbol", "status", "baseCoin", "quoteCoin")
@@ -181,7 +198,29 @@ def _instrument(asked: str, row: Any) -> Instrument:
         read_optional_ms(asked, row.get("launchTime")),
         read_optional_ms(asked, row.get("deliveryTime")),
         tick_size,
+        _order_rules(asked, symbol, category, row),
     )
+
+
+def _order_rules(asked: str, symbol: str, category: str, row: Any) -> OrderRules | None:
+    """The least step and size of an order; a minimum that is not on the wire demands nothing.
+
+    Bybit calls the ``minOrderQty`` of spot deprecated in favour of ``minOrderAmt``. While it is sent, it
+    counts: rather a demand too many.
+    """
+    if category == "inverse":
+        return None
+    sizes = field_of(asked, row, "lotSizeFilter")
+    step_name, *least_names = _SPOT_RULES if category == "spot" else _CONTRACT_RULES
+    step = read_number(asked, field_of(asked, sizes, step_name))
+    least = [
+        0.0 if sizes.get(name) in (None, "") else read_number(asked, sizes[name]) for name in least_names
+    ]
+    if step <= 0:
+        raise refused(asked, f"{step_name} of {symbol} must be > 0", step)
+    if min(least) < 0:
+        raise refused(asked, f"{' and '.join(least_names)} of {symbol} must be >= 0", least)
+    return OrderRules(step, *least)
 
 
 def _result(body: bytes | str, asked: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from polyscale.market.settings import Settings
 from polyscale.market.timeframe import Timeframe
 
 _OURS: Final = re.compile(r"[1-9]\d*[mhdw]")  # of its words for timeframes: no seconds, no months
+_TICK_SIZE: Final = 4  # ccxt's word for it
 _MOST_BARS: Final = 1_000  # of a page, where the exchange gives more or ccxt knows no cap
 _SHAPE_ERRORS: Final = (
     TypeError,
@@ -88,6 +89,11 @@ class CcxtExchange:
     def tells_time(self) -> bool:
         """Whether the exchange can be asked for its time."""
         return self._ccxt.has.get("fetchTime") is True
+
+    @property
+    def sizes_in_steps(self) -> bool:
+        """Whether it tells the step of a size, and not how many digits it may have."""
+        return self._ccxt.precisionMode == _TICK_SIZE
 
     @property
     def finest(self) -> str:

@@ -1,11 +1,12 @@
 """The markets of an exchange as ccxt describes them, and which of them a word or a `Market` means. Pure.
 
 In: ``exchange.markets``. Out: one `CcxtMarket` with our category, the name under which it is stored, and what
-one unit of its candles' volume is worth in base coin.
+one unit of its candles' volume is worth in base coin, and what is demanded of its orders.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from polyscale.exchange.errors import BadRequestError
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
+from polyscale.market.order_rules import OrderRules
 
 # How the candles of contracts count volume, as ccxt 4.5 reads them. ccxt has no field for it.
 _IN_BASE_COIN: Final = frozenset(
@@ -48,10 +50,11 @@ class CcxtMarket(NamedTuple):
     symbol: str  # ccxt's unified one: BTC/USDT, BTC/USDT:USDT
     native: str  # the exchange's own id
     category: str
-    base: str
-    quote: str
+    base_coin: str
+    quote_coin: str
     contract_size: float  # base coin (linear) or quote coin (inverse) per contract; 1 for spot
     is_active: bool
+    rules: OrderRules | None = None  # none where ccxt does not tell them in coins
 
     @property
     def stored(self) -> str:
@@ -64,19 +67,26 @@ class CcxtMarket(NamedTuple):
         return f"{self.symbol} ({self.category}, {self.native})"
 
 
-def markets_of(described: Mapping[str, Mapping[str, Any]]) -> list[CcxtMarket]:
-    """The markets that have a category of ours: no options, and no contracts that pay in a third coin."""
+def markets_of(
+    described: Mapping[str, Mapping[str, Any]], *, sizes_in_steps: bool = False
+) -> list[CcxtMarket]:
+    """The markets that have a category of ours: no options, and no contracts that pay in a third coin.
+
+    Parameters
+    ----------
+    sizes_in_steps
+        Whether the precision of a size is its step, and not a number of digits.
+    """
     found = []
     for symbol, market in described.items():
         category = _category(market)
         if category and market.get("id") and market.get("base"):
-            size = market.get("contractSize") if category != "spot" else None
+            given = market.get("contractSize") if category != "spot" else None
+            size = 1.0 if given is None else float(given)
             names = str(market["id"]), category, market["base"], market.get("quote") or ""
-            found.append(
-                CcxtMarket(
-                    symbol, *names, 1.0 if size is None else float(size), market.get("active") is not False
-                )
-            )
+            in_coins = sizes_in_steps and size == 1 and category != "inverse"
+            rules = _order_rules(market) if in_coins else None
+            found.append(CcxtMarket(symbol, *names, size, market.get("active") is not False, rules))
     return found
 
 
@@ -99,7 +109,7 @@ def market_of_word(markets: Iterable[CcxtMarket], word: str, asked: str) -> Ccxt
         if found:
             return _only(found, word, asked)
     plain = _letters(wanted)
-    near = [market for market in markets if _letters(market.base + market.quote) == plain]
+    near = [market for market in markets if _letters(market.base_coin + market.quote_coin) == plain]
     near += [market for market in markets if market.symbol.casefold().split(":")[0] == wanted]
     raise BadRequestError(
         f"{asked}: the symbol must be one that the exchange lists, such as BTC/USDT, got {word!r}; "
@@ -120,12 +130,12 @@ def market_of_stored(markets: Iterable[CcxtMarket], market: Market, asked: str) 
 
 def main_markets(markets: Iterable[CcxtMarket]) -> list[CcxtMarket]:
     """A few markets that trade whenever the exchange does: bitcoin's, spot first."""
-    usual = [market for market in markets if market.is_active and market.base in _MAIN_COINS]
+    usual = [market for market in markets if market.is_active and market.base_coin in _MAIN_COINS]
     ranked = sorted(
         usual,
         key=lambda market: (
-            _MAIN_COINS.index(market.base),
-            _rank(market.quote),
+            _MAIN_COINS.index(market.base_coin),
+            _rank(market.quote_coin),
             market.category != "spot",
             market.symbol,
         ),
@@ -155,6 +165,25 @@ def volume_unit(exchange: str, market: CcxtMarket) -> float:
         f"the volume of {exchange} must be known in base coin, got {market.shown}, whose candles count "
         f"something else or nothing tells what; fetch its spot market, or a linear one of another exchange"
     )
+
+
+def _order_rules(market: Mapping[str, Any]) -> OrderRules | None:
+    """What is demanded of sizes that are counted in coins; a minimum that is not told demands nothing."""
+    precision, limits = market.get("precision") or {}, market.get("limits") or {}
+    step, *least = (
+        _size(value)
+        for value in (
+            precision.get("amount"),
+            (limits.get("amount") or {}).get("min"),
+            (limits.get("cost") or {}).get("min"),
+        )
+    )
+    return OrderRules(step, *least) if step else None
+
+
+def _size(value: Any) -> float:
+    """A number that may be a size, else 0."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0.0
 
 
 def _category(market: Mapping[str, Any]) -> str | None:

@@ -157,6 +157,10 @@ class CcxtSource:
                 f"{time_of(rejected[0].start_ms)}; fetch a finer timeframe and resample it"
             )
 
+    async def instrument(self, market: Market) -> CcxtMarket:
+        """A market as the exchange lists it; `BadRequestError` if it does not."""
+        return await self._found(market)
+
     def references(self, market: Market) -> list[Market]:
         """None: an empty page of a main market may lie before what the exchange still gives."""
         return []
@@ -187,7 +191,8 @@ class CcxtSource:
     async def _listed(self) -> list[CcxtMarket]:
         """The exchange's markets, asked for once."""
         if self._markets is None:
-            self._markets = markets_of(await self._exchange.markets())
+            listed = await self._exchange.markets()
+            self._markets = markets_of(listed, sizes_in_steps=self._exchange.sizes_in_steps)
         return self._markets
 
     async def _found(self, market: Market) -> CcxtMarket:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import polars as pl
 
 from polyscale.market.bars import Market
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
 
 
@@ -50,6 +51,22 @@ class Page(NamedTuple):
     rejected: Sequence[RejectedBar]
 
 
+class Listed(Protocol):
+    """A market that an exchange lists: its coins, and what it demands of orders."""
+
+    @property
+    def base_coin(self) -> str:
+        """What is traded."""
+
+    @property
+    def quote_coin(self) -> str:
+        """What its price is in."""
+
+    @property
+    def rules(self) -> OrderRules | None:
+        """In coins; none where that is not known, as of contracts of another size."""
+
+
 class Source(Protocol):
     """Where bars come from. Every method raises an `ExchangeError` for what comes instead of data."""
 
@@ -69,6 +86,9 @@ class Source(Protocol):
 
     async def first_day_ms(self, market: Market, since_ms: int, until_ms: int) -> int | None:
         """Begin of the first day with a candle, none if there is none."""
+
+    async def instrument(self, market: Market) -> Listed:
+        """A market as it is listed now; `BadRequestError` if it is not."""
 
     def references(self, market: Market) -> list[Market]:
         """Markets whose bars tell whether the exchange was working, best first."""

@@ -20,7 +20,7 @@ import polars as pl
 
 from polyscale.exchange.bybit_client import BybitClient
 from polyscale.exchange.errors import BadRequestError
-from polyscale.exchange.source import Page, Source, Window, windows_of
+from polyscale.exchange.source import Listed, Page, Source, Window, windows_of
 from polyscale.ingest.absence import absent_runs, around, merged, windows_with_absent
 from polyscale.ingest.plan import plan_windows
 from polyscale.market.bars import BAR_SCHEMA, Market
@@ -109,6 +109,21 @@ async def fetch_funding(
     """Bring the funding rates with ``start_ms <= time < end_ms``: a few pages a year, always asked for."""
     rates = await client.funding(market, start_ms, end_ms)
     return await asyncio.to_thread(store.write_funding, market, rates)
+
+
+async def fetch_order_rules(source: Source, store: Store, market: Market, asked_ms: int) -> Listed | None:
+    """Bring what the exchange demands of orders now; none where it does not list the market any more.
+
+    What it demanded in the past, no exchange tells.
+    """
+    try:
+        listed = await source.instrument(market)
+    except BadRequestError as error:
+        _log.info("%s", error)
+        return None
+    if listed.rules is not None:
+        await asyncio.to_thread(store.write_order_rules, market, listed.rules, time_of(asked_ms))
+    return listed
 
 
 @dataclass

@@ -4,8 +4,8 @@ In: what `verify` found, and the exchange that the bars came from. Out: how many
 not be brought back. One damage at a time: what cannot be mended stays where it is, and stops nothing else.
 
 Bars and funding are fetched again; notes of absent bars are simply dropped, for the next fetch asks and notes
-them again; of quarantined rows and revisions what is still sound is kept. Pins are never moved: nothing can
-tell again what runs have read, and while they cannot be read nothing is vacuumed.
+them again; of order rules, quarantined rows and revisions what is still sound is kept. Pins are never moved:
+nothing can tell again what runs have read, and while they cannot be read nothing is vacuumed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from polyscale.exchange.source import windows_of
 from polyscale.market.bars import BAR_SCHEMA, Market
 from polyscale.market.instant import ms_of
 from polyscale.market.timeframe import Timeframe
-from polyscale.store.layout import ABSENT, BARS, FUNDING, PINS
+from polyscale.store.layout import ABSENT, BARS, FUNDING, ORDER_RULES, PINS
 from polyscale.store.store import Store
 from polyscale.store.upkeep import Damage, replace_file
 
@@ -61,7 +61,8 @@ async def _mend_one(client: BybitClient, store: Store, damage: Damage) -> tuple[
             return damage.num_rows, f"left where it is: {client.venue} has none of its rows any more"
     num_back = replace_file(store, damage, rows)
     num_lost = 0 if damage.table == ABSENT.name else max(damage.num_rows - num_back, 0)
-    return num_lost, f"{num_lost} rows could not be had again" if num_lost else ""
+    remedy = "; polyscale fetch brings what holds now" if damage.table == ORDER_RULES.name else ""
+    return num_lost, f"{num_lost} rows could not be had again{remedy}" if num_lost else ""
 
 
 async def _fetched(client: BybitClient, market: Market, timeframe: list[str], damage: Damage) -> pl.DataFrame:

@@ -122,7 +122,7 @@ def _given(
     """A symbol made of sources; what is no source is absent."""
     names = {timeframe: f"{prefix}{_NATIVE}{timeframe}" for timeframe in item.native}
     native = {timeframe: sources[name] for timeframe, name in names.items() if name in sources}
-    return SymbolBars(item.market, bars, native, sources.get(f"{prefix}{_FUNDING}"))
+    return SymbolBars(item.market, bars, native, sources.get(f"{prefix}{_FUNDING}"), rules=item.rules)
 
 
 def _known(rows: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from polyscale.config.run_config import Funding, RunConfig
 from polyscale.features.context import Context
 from polyscale.market.bars import TIME, Market, check_bars
 from polyscale.market.errors import ConfigError, NotStoredError, RunError, StoreError
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.simulate import simulate_bars
 from polyscale.market.timeframe import Timeframe
 from polyscale.runs.folder import RunFolder
@@ -30,6 +31,7 @@ class SymbolBars:
     native: Mapping[Timeframe, pl.DataFrame] = field(default_factory=dict)
     funding: pl.DataFrame | None = None
     lesson: bool = False  # whether it is learned from and no more
+    rules: OrderRules = field(default_factory=OrderRules)  # which sizes its venue takes
 
     @property
     def symbol(self) -> str:
@@ -176,7 +178,14 @@ def data_version(folder: RunFolder) -> DataVersion | None:
         raise RunError(
             f"{folder.path}/run.json: must say which data it read, got {data!r}; the run is damaged"
         )
-    return DataVersion(data["bars"], data.get("funding")) if "bars" in data else None
+    return version_of(data)
+
+
+def version_of(data: Mapping[str, Any]) -> DataVersion | None:
+    """What `describe_version` wrote, read back; a run of an earlier version read no order rules."""
+    if "bars" not in data:
+        return None
+    return DataVersion(data["bars"], data.get("funding"), data.get("order_rules"))
 
 
 def same_bars(folder: RunFolder, config: RunConfig, store: Store) -> list[SymbolBars]:
@@ -195,7 +204,8 @@ def same_bars(folder: RunFolder, config: RunConfig, store: Store) -> list[Symbol
     except (
         StoreError
     ):  # a file of that version was damaged; what was fetched again may be the same to the bit
-        symbols = load_symbols(config, store)
+        newest = replace(store.version(), order_rules=version.order_rules) if version else None
+        symbols = load_symbols(config, store, newest)
     check_same(folder, symbols)
     return symbols
 
@@ -210,7 +220,7 @@ def describe_version(config: RunConfig, version: DataVersion | None) -> dict[str
     """Which data, as run.json keeps it."""
     if config.market.simulation is not None:
         return {"simulated": True}
-    return {"bars": version.bars, "funding": version.funding} if version else {}
+    return asdict(version) if version else {}
 
 
 def _from_store(market: Market, config: RunConfig, store: Store, version: DataVersion | None) -> SymbolBars:
@@ -222,7 +232,8 @@ def _from_store(market: Market, config: RunConfig, store: Store, version: DataVe
         if scale.native_history
     }
     stored = config.market.funding is Funding.STORED
-    return SymbolBars(market, bars, native, _funding(market, store, version) if stored else None)
+    funding = _funding(market, store, version) if stored else None
+    return SymbolBars(market, bars, native, funding, rules=_order_rules(market, store, version))
 
 
 def _funding(market: Market, store: Store, version: DataVersion | None) -> pl.DataFrame | None:
@@ -235,6 +246,17 @@ def _funding(market: Market, store: Store, version: DataVersion | None) -> pl.Da
         return None
 
 
+def _order_rules(market: Market, store: Store, version: DataVersion | None) -> OrderRules:
+    """Stored order rules; those that demand nothing where there were none at that version."""
+    if version is not None and version.order_rules is None:
+        return OrderRules()
+    try:
+        found = store.read_order_rules(market, version.order_rules if version else None)
+    except StoreError:  # damaged at that version: what was fetched since may be the same, and the hash tells
+        found = store.read_order_rules(market)
+    return found or OrderRules()
+
+
 def _hash(item: SymbolBars) -> str:
     digest = hashlib.sha256()
     natives = [item.native[timeframe] for timeframe in sorted(item.native)]
@@ -242,4 +264,6 @@ def _hash(item: SymbolBars) -> str:
         for column in frame.drop("turnover", strict=False).iter_columns():
             numbers = column.dt.epoch("ms") if column.dtype == TIME else column
             digest.update(np.ascontiguousarray(numbers.to_numpy()).tobytes())
+    if item.rules != OrderRules():  # hashes of runs that read none stay as they were
+        digest.update(np.array(astuple(item.rules)).tobytes())
     return digest.hexdigest()[:32]

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient, venue_of
-from polyscale.ingest.fetch import FetchReport, fetch_bars
+from polyscale.ingest.fetch import FetchReport, fetch_bars, fetch_order_rules
 from polyscale.ingest.spans import Span, read_instant_ms
 from polyscale.market.bars import Market
 from polyscale.market.instant import ms_of, time_of
@@ -37,7 +37,8 @@ def fetch(
 ) -> pl.DataFrame:
     """Bring closed bars of a market from Bybit into the store, and read them.
 
-    Only what the store lacks is asked for. `polyscale bars --gaps` and the ledger say why a bar is missing.
+    Only what the store lacks is asked for, and which sizes of orders are taken now. `polyscale bars --gaps`
+    and the ledger say why a bar is missing.
 
     Parameters
     ----------
@@ -68,8 +69,10 @@ def fetch(
 
     async def bring() -> FetchReport:
         async with BybitClient(url, venue=market.venue) as client:
-            ends_ms = span.ends_ms(await client.server_time_ms(), parsed)
-            return await fetch_bars(client, held, market, parsed, *ends_ms)
+            now_ms = await client.server_time_ms()
+            report = await fetch_bars(client, held, market, parsed, *span.ends_ms(now_ms, parsed))
+            await fetch_order_rules(client, held, market, now_ms)
+            return report
 
     report = _run(bring())
     start = time_of(ms_of(report.first_close) - parsed.ms)

@@ -35,6 +35,7 @@ from polyscale.pipeline.load import (
     load_at_version,
     load_symbols,
     pin_version,
+    version_of,
 )
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.run import Observer
@@ -56,7 +57,7 @@ from polyscale.pipeline.search_space import (
     value_at,
 )
 from polyscale.runs.folder import RunFolder
-from polyscale.store.store import DataVersion, Store
+from polyscale.store.store import Store
 from polyscale.training.progress import kept_report
 
 if TYPE_CHECKING:
@@ -196,8 +197,7 @@ def resume_search(folder: RunFolder, store: Store, observer: Observer) -> Search
     observer.stage("reading bars")
     data, fold = about["data"], Fold("search", about.get("train_start"), Boundaries(**about["ends"]))
     _check_unseen(folder, config, fold)
-    version = DataVersion(data["bars"], data["funding"]) if "bars" in data else None
-    symbols = cut_off(load_symbols(config, store, version), fold.ends.validate_end)
+    symbols = cut_off(load_symbols(config, store, version_of(data)), fold.ends.validate_end)
     now = fingerprint(symbols)
     if now != data["sha256"]:
         raise RunError(

@@ -6,7 +6,7 @@ Delta keeps microseconds; the contract speaks milliseconds. Both types meet in t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import polars as pl
@@ -15,6 +15,7 @@ from deltalake.schema import PrimitiveType
 
 from polyscale.market.bars import BAR_SCHEMA, FUNDING_SCHEMA, TIME, Market
 from polyscale.market.errors import ConfigError
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
 from polyscale.store.seal import SEAL, seal_of
 
@@ -86,6 +87,13 @@ _MARKET: Final = ("venue", "category", "symbol")
 _SERIES: Final = (*_MARKET, "timeframe")
 BARS: Final = Layout("bars", "close_time", BAR_SCHEMA, ("turnover",), _SERIES)
 FUNDING: Final = Layout("funding", "time", FUNDING_SCHEMA, (), _MARKET)
+ORDER_RULES: Final = Layout(  # a row per change: what held from its time on
+    "order_rules",
+    "time",
+    pl.Schema({"time": TIME} | {field.name: pl.Float64() for field in fields(OrderRules)}),
+    (),
+    _MARKET,
+)
 ABSENT: Final = Layout(  # runs of bars that the exchange was asked for and does not have
     "absent",
     "first_close_time",
@@ -120,11 +128,11 @@ PINS: Final = Layout(  # versions that runs name
 
 def bars_partition(market: Market, timeframe: Timeframe) -> Partition:
     """Where the bars of a market and timeframe lie; `ConfigError` for names that cannot be stored."""
-    return Partition((*funding_partition(market).values, ("timeframe", str(timeframe))))
+    return Partition((*market_partition(market).values, ("timeframe", str(timeframe))))
 
 
-def funding_partition(market: Market) -> Partition:
-    """Where the funding of a market lies; `ConfigError` for names that cannot be stored."""
+def market_partition(market: Market) -> Partition:
+    """Where funding and order rules of a market lie; `ConfigError` for names that cannot be stored."""
     return _checked(("venue", market.venue), ("category", market.category), ("symbol", market.symbol))
 
 

@@ -1,15 +1,15 @@
 """The store: every bar and funding rate that was ever brought in, in Delta tables.
 
-In: checked bars and funding of a market, written as often as one likes. Out: the same rows, sorted, now or
-as they were at a version. Stands between exchange and scales. What it knows beside the bars is in `ledger`,
-what keeps it in order in `upkeep`.
+In: checked bars, funding and order rules of a market, written as often as one likes. Out: the same rows,
+sorted, now or as they were at a version. Stands between exchange and scales. What it knows beside the bars
+is in `ledger`, what keeps it in order in `upkeep`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,17 +19,19 @@ from deltalake import DeltaTable
 
 from polyscale.market.bars import BAR_SCHEMA, TIME, Market, check_bars, check_funding
 from polyscale.market.errors import ConfigError, DataError, NotStoredError, StoreError
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
 from polyscale.store.changes import Changes
 from polyscale.store.delta_table import PartitionedTable
 from polyscale.store.layout import (
     BARS,
     FUNDING,
+    ORDER_RULES,
     REVISIONS,
     Layout,
     Partition,
     bars_partition,
-    funding_partition,
+    market_partition,
 )
 from polyscale.store.object_store import delta_options
 
@@ -61,10 +63,11 @@ class WriteResult:
 
 @dataclass(frozen=True)
 class DataVersion:
-    """Versions of the two tables; None while a table does not exist."""
+    """Versions of the tables that runs read; None while a table does not exist."""
 
     bars: int | None
     funding: int | None
+    order_rules: int | None = None
 
 
 class Store:
@@ -95,6 +98,7 @@ class Store:
         delta_options(self.root, storage_options)  # refuses unsafe ones at once
         self._storage_options = storage_options
         self._bars, self._funding = self.table(BARS), self.table(FUNDING)
+        self._order_rules = self.table(ORDER_RULES)
 
     def table(self, layout: Layout) -> PartitionedTable:
         """One of its tables, for the other files of this package."""
@@ -136,8 +140,27 @@ class Store:
 
     def write_funding(self, market: Market, funding: pl.DataFrame) -> WriteResult:
         """Merge funding rates by time; rules and errors as for `write_bars`."""
-        partition, funding = funding_partition(market), check_funding(funding)
+        partition, funding = market_partition(market), check_funding(funding)
         return _counts(self._funding.upsert({partition: funding})[partition] if funding.height else None)
+
+    def write_order_rules(self, market: Market, rules: OrderRules, time: datetime) -> WriteResult:
+        """Note what a venue demands of orders from ``time`` on.
+
+        What the newest note says already changes nothing and makes no version.
+
+        Raises
+        ------
+        ConfigError
+            If the time has no zone, or a name of the market cannot be stored.
+        StoreError
+            If the table is damaged, or other writers kept being faster.
+        """
+        _check_zone("time", time)
+        if self.read_order_rules(market) == rules:
+            return WriteResult(0, 0, 1)
+        row = pl.DataFrame([{"time": time, **asdict(rules)}], ORDER_RULES.values)
+        partition = market_partition(market)
+        return _counts(self._order_rules.upsert({partition: row})[partition])
 
     def read_bars(
         self,
@@ -178,12 +201,19 @@ class Store:
     ) -> pl.DataFrame:
         """Read funding rates with ``start < time <= end``, sorted; errors as for `read_bars`."""
         with _damage_named(self._funding):
-            return check_funding(_read(self._funding, funding_partition(market), version, start, end))
+            return check_funding(_read(self._funding, market_partition(market), version, start, end))
+
+    def read_order_rules(self, market: Market, version: int | None = None) -> OrderRules | None:
+        """Read the newest order rules of a market, None if none were stored; errors as for `read_bars`."""
+        with _damage_named(self._order_rules):
+            opened, partition = self._order_rules.open(version), market_partition(market)
+            rows = self._order_rules.read(opened, partition) if opened else ORDER_RULES.values.to_frame()
+            return None if rows.is_empty() else OrderRules(*rows.drop(ORDER_RULES.time).row(-1))
 
     def version(self) -> DataVersion:
         """Versions of the tables as they are now."""
-        bars, funding = self._bars.open(), self._funding.open()
-        return DataVersion(bars.version() if bars else None, funding.version() if funding else None)
+        opened = [table.open() for table in (self._bars, self._funding, self._order_rules)]
+        return DataVersion(*(table.version() if table else None for table in opened))
 
     def close_times(self, market: Market, timeframe: Timeframe) -> pl.Series:
         """When the stored bars of a series close, sorted; empty if there are none."""
@@ -228,8 +258,8 @@ def _read(
     end: datetime | None,
 ) -> pl.DataFrame:
     for name, limit in (("start", start), ("end", end)):
-        if limit is not None and limit.tzinfo is None:
-            raise ConfigError(f"{name} must have a time zone, got {limit}; write it with tzinfo=UTC")
+        if limit is not None:
+            _check_zone(name, limit)
     opened = table.open(version)
     if opened is not None:
         rows = table.read(opened, partition, start, end)
@@ -242,6 +272,11 @@ def _read(
                 f"to {end}; choose a span within, or bring in more with `polyscale fetch` or `import`"
             )
     raise _not_stored(table, partition, opened, version)
+
+
+def _check_zone(name: str, instant: datetime) -> None:
+    if instant.tzinfo is None:
+        raise ConfigError(f"{name} must have a time zone, got {instant}; write it with tzinfo=UTC")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Versions that runs name are pinned, and what a pinned version reads is never del
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,12 +15,14 @@ import polars as pl
 
 from polyscale.market.bars import Market, check_bars
 from polyscale.market.errors import DataError, StoreError
+from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
 from polyscale.store.delta_table import DataFile, PartitionedTable
 from polyscale.store.layout import (
     ABSENT,
     BARS,
     FUNDING,
+    ORDER_RULES,
     PINS,
     QUARANTINE,
     REVISIONS,
@@ -30,7 +33,8 @@ from polyscale.store.layout import (
 from polyscale.store.store import DataVersion, Store, stored_partitions
 
 RETENTION_HOURS: Final = 168  # a reader or a writer that has begun is done by then
-TABLES: Final = (BARS, FUNDING, ABSENT, QUARANTINE, REVISIONS, PINS)
+TABLES: Final = (BARS, FUNDING, ORDER_RULES, ABSENT, QUARANTINE, REVISIONS, PINS)
+_UNPINNED: Final = (ORDER_RULES,)  # a few rows, of which nothing is ever deleted: no run need pin them
 
 
 class Damage(NamedTuple):
@@ -53,12 +57,12 @@ class Damage(NamedTuple):
 def pin(store: Store, run: str, version: DataVersion) -> None:
     """Keep what a run read for as long as the store lives; twice changes nothing."""
     row = {"pinned_time": datetime.now(UTC), "bars": version.bars, "funding": version.funding}
-    if version not in pins(store).get(run, []):
+    if replace(version, order_rules=None) not in pins(store).get(run, []):
         store.table(PINS).upsert({run_partition(run): pl.DataFrame([row], PINS.values)})
 
 
 def pins(store: Store) -> dict[str, list[DataVersion]]:
-    """The pinned versions by run."""
+    """The pinned versions by run; those of order rules stay readable without a pin and are not in them."""
     table = store.table(PINS)
     opened = table.open()
     runs = sorted({row["run"] for row in opened.partitions()}) if opened else []
@@ -93,7 +97,8 @@ def vacuum(store: Store, retention_hours: int = RETENTION_HOURS) -> int:
         BARS.name: {version.bars for version in pinned if version.bars is not None},
         FUNDING.name: {version.funding for version in pinned if version.funding is not None},
     }
-    return sum(store.table(layout).vacuum(kept.get(layout.name, set()), retention_hours) for layout in TABLES)
+    vacuumed = [store.table(layout) for layout in TABLES if layout not in _UNPINNED]
+    return sum(table.vacuum(kept.get(table.layout.name, set()), retention_hours) for table in vacuumed)
 
 
 def verify(store: Store, progress: Callable[[int, int], None] = lambda done, of: None) -> list[Damage]:
@@ -134,6 +139,9 @@ def _fault_of(table: PartitionedTable, partition: Partition, file: DataFile) -> 
         rows = table.read_file(file, partition).sort(table.layout.time)
         if table.layout is BARS:
             check_bars(rows, Timeframe.parse(dict(partition.values)["timeframe"]))
+        if table.layout is ORDER_RULES:
+            for row in rows.drop(ORDER_RULES.time).iter_rows():
+                OrderRules(*row)
     except (StoreError, DataError) as error:
         return str(error)
     if rows.height != file.num_rows:
