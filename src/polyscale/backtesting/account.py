@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from polyscale.backtesting.book import BAR, FEE, PAID, PRICE, SLIPPAGE, SYMBOL, UNITS
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 class Account(NamedTuple):
@@ -39,25 +40,11 @@ def account_at_closes(fills: Floats, payments: Floats, close: Floats, capital: f
     """Walk the events; between them only the closes [N, T] move."""
     num_symbols, num_bars = close.shape
     cash, value, gross = np.empty(num_bars), np.zeros(num_bars), np.zeros(num_bars)
-    units = np.zeros(num_symbols)
-    money, f, p, t = capital, 0, 0, 0
+    units, at = np.zeros(num_symbols), np.zeros(2, dtype=np.int64)
+    money, t = capital, 0
     while t < num_bars:
-        while p < len(payments) and payments[p, BAR] == t:
-            money -= payments[p, PAID]
-            p += 1
-        while f < len(fills) and fills[f, BAR] == t:
-            n = int(fills[f, SYMBOL])
-            after, price = fills[f, UNITS], fills[f, PRICE]
-            money -= (after - units[n]) * price + fills[f, FEE] + fills[f, SLIPPAGE]
-            units[n] = after
-            f += 1
-        if money < 0.0 and not units.any():
-            money = 0.0  # below by rounding only: a fill costs at most what there is
-        stop = num_bars
-        if f < len(fills):
-            stop = int(fills[f, BAR])
-        if p < len(payments):
-            stop = min(stop, int(payments[p, BAR]))
+        money = _apply(fills, payments, units, at, money, t)
+        stop = _next_event(fills, payments, at, num_bars)
         cash[t:stop] = money
         for n in range(num_symbols):
             held = units[n]
@@ -67,6 +54,53 @@ def account_at_closes(fills: Floats, payments: Floats, close: Floats, capital: f
                     gross[row] += abs(held) * close[n, row]
         t = stop
     return Account(cash, value, gross)
+
+
+@numba.njit(cache=True, nogil=True)
+def equity_at_closes(fills: Floats, payments: Floats, close: Floats, capital: float) -> Floats:
+    """[T]: cash and coins at each close; the same sums as `account_at_closes`, and nothing else kept."""
+    num_symbols, num_bars = close.shape
+    equity, units, at = np.empty(num_bars), np.zeros(num_symbols), np.zeros(2, dtype=np.int64)
+    money, t = capital, 0
+    while t < num_bars:
+        money = _apply(fills, payments, units, at, money, t)
+        stop = _next_event(fills, payments, at, num_bars)
+        held = units[0]
+        for row in range(t, stop):
+            equity[row] = held * close[0, row]
+        for n in range(1, num_symbols):
+            held = units[n]
+            if held != 0.0:
+                for row in range(t, stop):
+                    equity[row] += held * close[n, row]
+        for row in range(t, stop):
+            equity[row] += money
+        t = stop
+    return equity
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _apply(fills: Floats, payments: Floats, units: Floats, at: Ints, money: float, t: int) -> float:
+    """Cash after the events of a bar; ``at`` counts the fills and payments that are past."""
+    while at[1] < len(payments) and payments[at[1], BAR] == t:
+        money -= payments[at[1], PAID]
+        at[1] += 1
+    while at[0] < len(fills) and fills[at[0], BAR] == t:
+        f = at[0]
+        n = int(fills[f, SYMBOL])
+        after, price = fills[f, UNITS], fills[f, PRICE]
+        money -= (after - units[n]) * price + fills[f, FEE] + fills[f, SLIPPAGE]
+        units[n] = after
+        at[0] += 1
+    if money < 0.0 and not units.any():
+        money = 0.0  # below by rounding only: a fill costs at most what there is
+    return money
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _next_event(fills: Floats, payments: Floats, at: Ints, num_bars: int) -> int:
+    stop = int(fills[at[0], BAR]) if at[0] < len(fills) else num_bars
+    return min(stop, int(payments[at[1], BAR])) if at[1] < len(payments) else stop
 
 
 @numba.njit(cache=True, nogil=True)

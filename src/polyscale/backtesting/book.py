@@ -1,7 +1,8 @@
 """The words of the event loop: prices, orders, rates, venue; fills and payments; and its own book.
 
-The book is one array with a row per symbol, because compiled functions pass an array faster than a record of
-many. ``purse`` holds the cash, and how many fills and payments there are.
+The book is one array with a row per symbol: a compiled function counts references to every array that it is
+handed or finds in a record, and that would cost more than what it does. ``purse`` holds the cash, and how
+many fills and payments there are.
 """
 
 from __future__ import annotations
@@ -105,13 +106,22 @@ def gross_of(book: Floats) -> float:
 
 
 @inlined
-def see_bar(book: Floats, prices: Prices, t: int, venue: Venue) -> None:
+def see_bar(
+    book: Floats,
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    volumes: Floats,
+    is_bar: Bools,
+    t: int,
+    venue: Venue,
+) -> None:
     """Put a bar into the book; everything is valued at its open."""
     for n in range(len(book)):
-        start, high, low = prices.open[n, t], prices.high[n, t], prices.low[n, t]
+        start, high, low = opens[n, t], highs[n, t], lows[n, t]
         book[n, START], book[n, HIGH], book[n, LOW], book[n, MARK] = start, high, low, start
-        book[n, IS_BAR] = prices.is_bar[n, t]
+        book[n, IS_BAR] = is_bar[n, t]
         if venue.volume_share < np.inf:
-            book[n, VOLUME] = prices.volume[n, t]
+            book[n, VOLUME] = volumes[n, t]
         book[n, USED], book[n, ENTERED] = 0.0, 0.0
         book[n, SLIP] = venue.slippage + venue.range_slippage * (high - low) / start

@@ -34,7 +34,7 @@ from polyscale.backtesting.book import (
     VOLUME,
     WANTED,
     Floats,
-    Orders,
+    Ints,
     Venue,
     compiled,
     equity_of,
@@ -46,29 +46,38 @@ _LOT_SLACK: Final = 1e-9  # a size this close to a whole lot is that lot: 0.3 / 
 
 
 @inlined
-def take_orders(book: Floats, purse: Floats, orders: Orders, first: int, most: float) -> int:
+def take_orders(
+    book: Floats,
+    purse: Floats,
+    symbols: Ints,
+    targets: Floats,
+    limits: Floats,
+    stops: Floats,
+    takes: Floats,
+    which: tuple[int, int],
+    most: float,
+) -> None:
     """Set levels and wanted coins; targets that would pass the leverage together are all cut by one share.
 
-    Returns the first order of a later bar.
+    ``which`` is the first order of this bar and the one after its last.
     """
-    asked, kept, stop = 0.0, gross_of(book), first
+    first, end = which
+    asked, kept = 0.0, gross_of(book)
     equity = max(equity_of(book, purse), 0.0)
-    while stop < len(orders.bar) and orders.bar[stop] == orders.bar[first]:
-        n, target, mark = orders.symbol[stop], orders.target[stop], book[orders.symbol[stop], MARK]
-        book[n, LIMIT_AT], book[n, STOP_AT] = orders.limit[stop], orders.stop[stop]
-        book[n, TAKE_AT] = orders.take_profit[stop]
+    for k in range(first, end):
+        n, target = symbols[k], targets[k]
+        mark = book[n, MARK]
+        book[n, LIMIT_AT], book[n, STOP_AT], book[n, TAKE_AT] = limits[k], stops[k], takes[k]
         if not np.isnan(target):
             book[n, WANTED] = min(max(target, -most), most) * equity / mark
             book[n, PENDING], book[n, RESTING] = 1.0, 0.0
             asked += abs(book[n, WANTED]) * mark
             kept -= abs(book[n, HELD]) * mark
-        stop += 1
     room = max(most * equity - kept, 0.0)
     if asked > room * (1.0 + 1e-12):
-        for k in range(first, stop):
-            if not np.isnan(orders.target[k]):
-                book[orders.symbol[k], WANTED] *= room / asked
-    return stop
+        for k in range(first, end):
+            if not np.isnan(targets[k]):
+                book[symbols[k], WANTED] *= room / asked
 
 
 @compiled

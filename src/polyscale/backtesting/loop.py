@@ -74,32 +74,60 @@ def replay(
     rules
         [N, 3]: lot step, least quantity, least notional of each symbol; 0 demands nothing.
     """
-    num_symbols, num_bars = prices.open.shape
+    opens, highs, lows, _, volumes, is_bar = prices
+    order_bars, order_symbols, targets, limits, stops, takes = orders
+    rate_bars, rate_symbols, signed, both = rates
+    num_symbols, num_bars = opens.shape
+    num_orders, num_rates = len(order_bars), len(rate_bars)
     book, purse = np.zeros((num_symbols, BOOK_COLUMNS)), np.array([capital, 0.0, 0.0])
     book[:, LIMIT_AT : TAKE_AT + 1] = np.nan
     book[:, LOT_STEP:] = rules
     room = 6 * num_symbols  # fills that one bar may bring
-    fills, payments = np.empty((64 + room, FILL_COLUMNS)), np.empty((len(rates.bar), PAYMENT_COLUMNS))
+    fills, payments = np.empty((64 + room, FILL_COLUMNS)), np.empty((num_rates, PAYMENT_COLUMNS))
     order, rate, t = 0, 0, 0
     idle, busy, liquidated = True, False, False
     while t < num_bars and not liquidated:
-        order_bar = orders.bar[order] if order < len(orders.bar) else num_bars
-        rate_bar = rates.bar[rate] if rate < len(rates.bar) else num_bars
+        order_bar = order_bars[order] if order < num_orders else num_bars
+        rate_bar = rate_bars[rate] if rate < num_rates else num_bars
         if idle:
             t = min(order_bar, rate_bar)
         elif not busy:
-            t = _scan(book, purse, prices, venue.maintenance, t, min(order_bar, rate_bar))
+            t = _scan(book, purse, lows, highs, venue.maintenance, t, min(order_bar, rate_bar))
         if t == num_bars:
             break
         if rate_bar == t:
-            rate = _pay_funding(book, purse, prices, rates, rate, payments)
-        reached = not idle and _scan(book, purse, prices, venue.maintenance, t, t + 1) == t
+            for n in range(num_symbols):
+                book[n, MARK] = opens[n, t]
+            while rate < num_rates and rate_bars[rate] == t:
+                _pay_funding(book, purse, payments, rate_symbols[rate], signed[rate], both[rate], t)
+                rate += 1
+        reached = not idle and _scan(book, purse, lows, highs, venue.maintenance, t, t + 1) == t
         if reached or busy or order_bar == t:
             if len(fills) < int(purse[NUM_FILLS]) + room:
                 fills = np.concatenate((fills, np.empty((len(fills) + room, FILL_COLUMNS))))
-            due = order if order_bar == t else -1
-            order, liquidated = _look(book, purse, fills, prices, orders, due, order, reached, venue, t)
-            idle, busy = _watch(book)
+            first = int(purse[NUM_FILLS])
+            see_bar(book, opens, highs, lows, volumes, is_bar, t, venue)
+            liquidated = reached and liquidate_at_open(book, purse, fills, venue)
+            if reached and not liquidated:
+                levels_at_open(book, purse, fills, venue)
+            if order_bar == t:
+                end = order
+                while end < num_orders and order_bars[end] == t:
+                    end += 1
+                which = (order, end)
+                take_orders(
+                    book, purse, order_symbols, targets, limits, stops, takes, which, venue.max_leverage
+                )
+                order = end
+            if not liquidated:
+                fill_at_open(book, purse, fills, venue)
+                idle, busy = _watch(book)
+                if not idle and _scan(book, purse, lows, highs, venue.maintenance, t, t + 1) == t:
+                    limits_inside(book, purse, fills, venue)
+                    liquidated = levels_inside(book, purse, fills, venue)
+                    idle, busy = _watch(book)
+            for fill in range(first, int(purse[NUM_FILLS])):
+                fills[fill, BAR] = t
         t += 1
     num_fills, num_payments = int(purse[NUM_FILLS]), int(purse[NUM_PAYMENTS])
     return Events(fills[:num_fills], payments[:num_payments], liquidated)
@@ -107,68 +135,26 @@ def replay(
 
 @inlined
 def _pay_funding(
-    book: Floats, purse: Floats, prices: Prices, rates: Rates, first: int, payments: Floats
+    book: Floats, purse: Floats, payments: Floats, n: int, signed: float, both: float, t: int
+) -> None:
+    """Pay what falls due at this open, at most the equity there is; negative is received."""
+    value = book[n, HELD] * book[n, MARK]
+    due = value * signed + abs(value) * both
+    if due > 0.0:
+        due = min(due, max(equity_of(book, purse), 0.0))
+    if due != 0.0:
+        purse[CASH] -= due
+        at = int(purse[NUM_PAYMENTS])
+        payments[at, BAR], payments[at, SYMBOL], payments[at, PAID] = t, n, due
+        purse[NUM_PAYMENTS] += 1
+
+
+@inlined
+def _scan(
+    book: Floats, purse: Floats, lows: Floats, highs: Floats, maintenance: float, t: int, stop: int
 ) -> int:
-    """Pay what falls due at the open of the first rate's bar; returns the first rate of a later bar.
-
-    A payment is at most the equity there is, and negative when received.
-    """
-    t, rate = rates.bar[first], first
-    book[:, MARK] = prices.open[:, t]
-    while rate < len(rates.bar) and rates.bar[rate] == t:
-        n = rates.symbol[rate]
-        value = book[n, HELD] * book[n, MARK]
-        due = value * rates.signed[rate] + abs(value) * rates.both[rate]
-        if due > 0.0:
-            due = min(due, max(equity_of(book, purse), 0.0))
-        if due != 0.0:
-            purse[CASH] -= due
-            at = int(purse[NUM_PAYMENTS])
-            payments[at, BAR], payments[at, SYMBOL], payments[at, PAID] = t, n, due
-            purse[NUM_PAYMENTS] += 1
-        rate += 1
-    return rate
-
-
-@inlined
-def _look(
-    book: Floats,
-    purse: Floats,
-    fills: Floats,
-    prices: Prices,
-    orders: Orders,
-    due: int,
-    order: int,
-    reached: bool,
-    venue: Venue,
-    t: int,
-) -> tuple[int, bool]:
-    """Everything but funding that happens at a bar; the next order, and whether the account was liquidated.
-
-    ``due`` is the first order of this bar, -1 for none; ``reached`` whether a level may be, as held before.
-    """
-    first = int(purse[NUM_FILLS])
-    see_bar(book, prices, t, venue)
-    liquidated = reached and liquidate_at_open(book, purse, fills, venue)
-    if reached and not liquidated:
-        levels_at_open(book, purse, fills, venue)
-    if due >= 0:
-        order = take_orders(book, purse, orders, due, venue.max_leverage)
-    if not liquidated:
-        fill_at_open(book, purse, fills, venue)
-        idle, _ = _watch(book)
-        if not idle and _scan(book, purse, prices, venue.maintenance, t, t + 1) == t:
-            limits_inside(book, purse, fills, venue)
-            liquidated = levels_inside(book, purse, fills, venue)
-    for fill in range(first, int(purse[NUM_FILLS])):
-        fills[fill, BAR] = t
-    return order, liquidated
-
-
-@inlined
-def _scan(book: Floats, purse: Floats, prices: Prices, maintenance: float, t: int, stop: int) -> int:
     """First bar from t on at which a level or the liquidation can have been reached; else ``stop``."""
-    lows, highs, cash = prices.low, prices.high, purse[CASH]
+    cash = purse[CASH]
     long_weight, short_weight = 1.0 - maintenance, 1.0 + maintenance
     if len(book) == 1:
         units, below, above = book[0, HELD], book[0, BELOW], book[0, ABOVE]

@@ -20,6 +20,7 @@ from polyscale.backtesting.account import (
     Account,
     Flows,
     account_at_closes,
+    equity_at_closes,
     flows_by_bar,
     units_at_closes,
 )
@@ -187,7 +188,9 @@ class BacktestResult:
     @cached_property
     def equity(self) -> Floats:
         """[T] at each close, quote coin."""
-        return self.account.cash + self.account.position_value
+        return equity_at_closes(
+            self.events.fills, self.events.payments, self.grid.prices.close, self.initial_capital
+        )
 
     @cached_property
     def account(self) -> Account:
