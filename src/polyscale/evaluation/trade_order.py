@@ -93,10 +93,10 @@ def shuffle_trades(
         num_trades=returns_k.size,
         final_return=float(np.expm1(growth_k.sum())),
         max_drawdown=drawdown,
-        percentile=_percentile(drawdown, reordered_d),
-        reordered_drawdown=_spread(reordered_d),
-        drawn_return=_spread(drawn_return_d),
-        drawn_drawdown=_spread(drawn_drawdown_d),
+        percentile=percentile_of(drawdown, reordered_d),
+        reordered_drawdown=spread_of(reordered_d),
+        drawn_return=spread_of(drawn_return_d),
+        drawn_drawdown=spread_of(drawn_drawdown_d),
         probability_of_loss=float((drawn_return_d < -_SAME).mean()),
         probability_of_ruin=float((drawn_drawdown_d >= ruin_drawdown - _SAME).mean()),
         ruin_drawdown=ruin_drawdown,
@@ -159,12 +159,13 @@ def deepest_drawdowns(growth_dk: Float64[np.ndarray, "d k"]) -> Float64[np.ndarr
     return np.abs(np.expm1((log_equity_dk - peak_dk).min(axis=1)))
 
 
-def _percentile(value: float, draws_d: Float64[np.ndarray, " d"]) -> float:
-    """Share of draws below a value, ties by half."""
+def percentile_of(value: float, draws_d: Float64[np.ndarray, " d"]) -> float:
+    """Share of draws below a value, ties by half: 0 to 1."""
     below, above = (draws_d < value - _SAME).mean(), (draws_d > value + _SAME).mean()
     return float((1.0 + below - above) / 2.0)
 
 
-def _spread(draws_d: Float64[np.ndarray, " d"]) -> Spread:
+def spread_of(draws_d: Float64[np.ndarray, " d"]) -> Spread:
+    """Quantiles of draws at 5, 50 and 95 %."""
     low, median, high = np.quantile(draws_d, [_TAIL, 0.5, 1.0 - _TAIL])
     return Spread(float(low), float(median), float(high))

@@ -1,0 +1,1 @@
+"""What a result of the backtest is worth: against chance, over many parameter sets, under other costs."""
