@@ -9,7 +9,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 NAMES = (
     *("startup", "stages", "features", "catalogue", "wavelet", "vmd", "store", "replay"),
-    *("train", "learn", "infer", "stream", "lookback", "forecasters"),
+    *("train", "learn", "infer", "stream", "lookback", "forecasters", "backtest"),
 )
 
 

@@ -23,6 +23,8 @@ from polyscale.market.settings import Settings
 from polyscale.market.simulate import SimulationSettings
 from polyscale.market.timeframe import DAY_MS
 from polyscale.model.settings import NetworkSettings
+from polyscale.strategy.managed import ManagedSettings
+from polyscale.strategy.portfolio import PortfolioSettings
 from polyscale.strategy.settings import StrategySettings
 from polyscale.training.settings import TrainingSettings
 
@@ -99,6 +101,12 @@ class RunConfig(Settings):
         (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975), description="quantiles that are forecast"
     )
     strategy: StrategySettings = StrategySettings()
+    portfolio: PortfolioSettings | None = Field(
+        None, description="one account over all symbols; none: each symbol has its own"
+    )
+    managed: ManagedSettings = Field(
+        ManagedSettings(), description="volatility-managed holding, which the strategies are held against"
+    )
     backtest: BacktestSettings
     evaluation: EvaluationSettings = EvaluationSettings()
     seed: int = Field(1, ge=0)
@@ -108,10 +116,7 @@ class RunConfig(Settings):
         scales, encoders = len(self.data.scales), len(self.network.encoders)
         if scales != encoders:
             raise ValueError(f"network.encoders must be one per scale ({scales}), got {encoders}")
-        horizon = self.strategy.horizon
-        if horizon is not None and horizon not in self.data.horizons:
-            known = [str(h) for h in self.data.horizons]
-            raise ValueError(f"strategy.horizon must be one of data.horizons {known}, got {horizon}")
+        self._check_strategies()
         simulation = self.market.simulation
         if simulation is not None and simulation.timeframe != self.data.base:
             raise ValueError(
@@ -141,6 +146,27 @@ class RunConfig(Settings):
         if not all(0 < level < 1 for level in self.levels):
             raise ValueError(f"levels must lie between 0 and 1, got {self.levels}")
         return self
+
+    def _check_strategies(self) -> None:
+        """Horizons that are traded must be forecast, and grids of decisions lie on that of the bars."""
+        sleeves = self.portfolio.sleeves if self.portfolio else ()
+        named = {"strategy": self.strategy} | {
+            f"portfolio.sleeves[{i}].strategy": sleeve.strategy for i, sleeve in enumerate(sleeves)
+        }
+        known = [str(h) for h in self.data.horizons]
+        for name, each in named.items():
+            traded = {f"{name}.horizon": each.horizon} | {f"{name}.agree": h for h in each.agree}
+            for field, horizon in traded.items():
+                if horizon is not None and horizon not in self.data.horizons:
+                    raise ValueError(f"{field} must be one of data.horizons {known}, got {horizon}")
+        grids = {f"{name}.every": each.every for name, each in named.items()}
+        grids |= {"managed.every": self.managed.every}
+        grids |= {"portfolio.every": self.portfolio.every} if self.portfolio else {}
+        for field, every in grids.items():
+            if every is not None and not self.data.base.divides(every):
+                raise ValueError(
+                    f"{field} must be a whole multiple of the base timeframe {self.data.base}, got {every}"
+                )
 
     def _check_days(self) -> None:
         """An origin belongs to a part of a fold only if its longest label ends inside the part."""

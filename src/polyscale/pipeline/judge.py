@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from polyscale.backtesting.engine import buy_and_hold, run_backtest
+from polyscale.backtesting.engine import Asset, Exchange
 from polyscale.backtesting.funding import funding_rates
 from polyscale.backtesting.result import BacktestResult
 from polyscale.base.forecasts import last_value, log_har
@@ -18,6 +18,8 @@ from polyscale.evaluation.scorecard import Scorecard, score
 from polyscale.forecast.predict import predict
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
+from polyscale.market.position import Positions
+from polyscale.pipeline.account import account_settings
 from polyscale.pipeline.load import SymbolBars
 from polyscale.report.page import SymbolReport
 from polyscale.strategy.decide import decide
@@ -58,35 +60,38 @@ def judge(
     """Forecast, score and trade the test origins of one symbol; ``others`` as in `part_of`."""
     forecast = forecast_panel(model, panel, origins, others)
     bars = bars_of_test(item.bars, forecast)
-    strategy, hold = trade(config, forecast, bars, item.funding)
+    strategy, hold = trade(config, forecast, bars, item)
     scorecard = judge_forecast(config, model, panel, origins, forecast)
     return SymbolReport(item.symbol, bars, forecast, scorecard, strategy, hold)
 
 
 def check_tradable(config: RunConfig, item: SymbolBars, panel: Panel, origins: Bools) -> None:
-    """Raise `DataError` if stored funding does not cover the test: better before training than after it."""
+    """Raise `DataError` if funding does not cover the test, or is missing: before training, not after it."""
     first, last = panel.time_ms[origins][[0, -1]]
     close_ms = item.bars["close_time"].dt.epoch("ms").to_numpy()
     open_ms = close_ms[(close_ms >= first) & (close_ms <= last)] - config.data.base.ms
-    if item.funding is None or len(open_ms) < 2:
+    if len(open_ms) < 2:
         return
     try:
-        funding_rates(item.funding, open_ms, config.backtest.assumed_funding_8h)
+        funding_rates(item.funding, open_ms, account_settings(config).assumed_funding_8h)
     except DataError as error:
-        raise DataError(
-            f"{item.symbol}: {error}; import the missing rates, or set market.funding to assumed"
-        ) from error
+        remedy = (
+            "; import the missing rates, or set market.funding to assumed" if item.funding is not None else ""
+        )
+        raise DataError(f"{item.symbol}: {error}{remedy}") from error
 
 
 def trade(
-    config: RunConfig, forecast: Forecast, bars: pl.DataFrame, funding: pl.DataFrame | None
+    config: RunConfig, forecast: Forecast, bars: pl.DataFrame, item: SymbolBars
 ) -> tuple[BacktestResult, BacktestResult]:
-    """The strategy's backtest and buy-and-hold's, on the same bars and at the same costs."""
-    positions = decide(forecast, config.strategy, config.backtest.round_trip_cost, bars)
-    base = config.data.base
+    """The strategy's backtest and buy-and-hold's, on the same bars of the symbol and at the same costs."""
+    costs = account_settings(config)
+    positions = decide(forecast, config.strategy, costs.round_trip_cost, bars)
+    exchange = Exchange.open({item.symbol: Asset(bars, item.funding, item.rules)}, config.data.base, costs)
+    whole = Positions(positions.close_time[:1], np.ones(1))
     return (
-        run_backtest(bars, base, positions, config.backtest, funding),
-        buy_and_hold(bars, base, config.backtest, funding),
+        exchange.run({item.symbol: positions}, costs),
+        exchange.run({item.symbol: whole}, costs),
     )
 
 

@@ -258,7 +258,7 @@ def trade_again(run: Run, symbols: list[SymbolBars]) -> dict[str, dict[str, Any]
         if not part.test.any():
             continue
         forecast = forecast_panel(run.model, panel, part.test, prepared.beside(panel))
-        strategy, hold = trade(run.config, forecast, bars_of_test(item.bars, forecast), item.funding)
+        strategy, hold = trade(run.config, forecast, bars_of_test(item.bars, forecast), item)
         keep_forecast(run.folder, item.symbol, forecast)
         keep_ledger(run.folder, item.symbol, strategy.ledger)
         measures[item.symbol] = {"strategy": money_of(strategy), "buy_and_hold": money_of(hold)}
