@@ -1,8 +1,8 @@
 """Where a strategy earned: by month, hour of day, weekday, by calm and wild markets.
 
-In: a result of the backtest, a benchmark's on the same bars, and how to resample. Out: a `PartResult` per month,
-hour, weekday or tercile. A bar belongs to the month, hour and weekday that it opened in, UTC. It describes:
-with many parts some are clear of zero by chance.
+In: a result of the backtest, a benchmark's on the same bars, and how to resample. Out: a `PartResult` per
+month, hour, weekday or tercile. A bar belongs to the month, hour and weekday that it opened in, UTC. It
+describes: with many parts some are clear of zero by chance.
 """
 
 from __future__ import annotations
