@@ -21,7 +21,7 @@ from polyscale.evaluation.bootstrap import (
 )
 from polyscale.market.errors import DataError
 
-_REGIMES: Final = ("calm", "middle", "wild")
+_REGIMES: Final = np.array(["calm", "middle", "wild"])
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def by_month(
     bootstrap: Bootstrap,
 ) -> tuple[Part, ...]:
     """Part by calendar month of the origin, UTC, oldest first; names such as ``2026-01``."""
-    return by_name(loss, baseline, close_time.astype("datetime64[M]").astype(str), bootstrap)
+    return by_name(loss, baseline, months_of(close_time), bootstrap)
 
 
 def by_hour(
@@ -53,8 +53,7 @@ def by_hour(
     bootstrap: Bootstrap,
 ) -> tuple[Part, ...]:
     """Part by hour of day of the origin, UTC; ``13`` is from 13:00 to before 14:00."""
-    hours = close_time.astype("datetime64[h]").astype(np.int64) % 24
-    return by_name(loss, baseline, np.char.zfill(hours.astype(str), 2), bootstrap)
+    return by_name(loss, baseline, hours_of(close_time), bootstrap)
 
 
 def by_regime(
@@ -68,14 +67,28 @@ def by_regime(
     The terciles are those of the origins given, so their borders are known only afterwards; which origin was
     wilder than which was known at once. Not every tercile is there where many volatilities are equal.
     """
+    return by_name(loss, baseline, regimes_of(volatility), bootstrap)
+
+
+def months_of(time: np.ndarray) -> np.ndarray:
+    """Name of the calendar month that each time lies in."""
+    return time.astype("datetime64[M]").astype(str)
+
+
+def hours_of(time: np.ndarray) -> np.ndarray:
+    """Name of the hour of day that each time lies in."""
+    hours = time.astype("datetime64[h]").astype(np.int64) % 24
+    return np.char.zfill(hours.astype(str), 2)
+
+
+def regimes_of(volatility: Float64[np.ndarray, " n"]) -> np.ndarray:
+    """Name of the tercile that each volatility lies in; the names' order is that from calm to wild."""
     if not np.isfinite(volatility).all():
         raise DataError(
             f"volatility must be finite, got {int((~np.isfinite(volatility)).sum())} that are not"
         )
     borders = np.quantile(volatility, [1 / 3, 2 / 3]) if volatility.size else np.zeros(2)
-    rank = np.searchsorted(borders, volatility, side="left")
-    parts = by_name(loss, baseline, rank.astype(str), bootstrap)
-    return tuple(replace(part, name=_REGIMES[int(part.name)]) for part in parts)
+    return _REGIMES[np.searchsorted(borders, volatility, side="left")]
 
 
 def by_name(
