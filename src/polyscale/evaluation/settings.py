@@ -19,4 +19,8 @@ class EvaluationSettings(Settings):
     min_independent: int = Field(
         100, ge=2, description="labels that do not overlap, below which no edge is claimed"
     )
+    num_random: int = Field(1000, ge=10, description="random orders that a strategy's timing is held against")
+    other_trials: int = Field(
+        0, ge=0, description="strategies that were looked at before, for the deflated Sharpe ratio"
+    )
     seed: int = Field(0, ge=0, description="of the bootstrap's draws")
