@@ -8,9 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from polyscale.backtesting.engine import Asset, Exchange
 from polyscale.backtesting.funding import funding_rates
-from polyscale.backtesting.result import BacktestResult
 from polyscale.base.forecasts import last_value, log_har
 from polyscale.config.run_config import RunConfig
 from polyscale.dataset.panel import Panel
@@ -18,11 +16,9 @@ from polyscale.evaluation.scorecard import Scorecard, score
 from polyscale.forecast.predict import predict
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
-from polyscale.market.position import Positions
-from polyscale.pipeline.account import account_settings
 from polyscale.pipeline.load import SymbolBars
+from polyscale.pipeline.trading import account_settings, exchange_of, study_of, trade
 from polyscale.report.page import SymbolReport
-from polyscale.strategy.decide import decide
 from polyscale.training.batches import Part
 from polyscale.training.model_file import Model
 
@@ -60,9 +56,11 @@ def judge(
     """Forecast, score and trade the test origins of one symbol; ``others`` as in `part_of`."""
     forecast = forecast_panel(model, panel, origins, others)
     bars = bars_of_test(item.bars, forecast)
-    strategy, hold = trade(config, forecast, bars, item)
+    exchange = exchange_of(config, bars, item)
+    strategy, hold = trade(config, exchange, forecast, bars)
     scorecard = judge_forecast(config, model, panel, origins, forecast)
-    return SymbolReport(item.symbol, bars, forecast, scorecard, strategy, hold)
+    looked_into = study_of(config, exchange, forecast, bars)
+    return SymbolReport(item.symbol, bars, forecast, scorecard, strategy, hold, looked_into)
 
 
 def check_tradable(config: RunConfig, item: SymbolBars, panel: Panel, origins: Bools) -> None:
@@ -79,20 +77,6 @@ def check_tradable(config: RunConfig, item: SymbolBars, panel: Panel, origins: B
             "; import the missing rates, or set market.funding to assumed" if item.funding is not None else ""
         )
         raise DataError(f"{item.symbol}: {error}{remedy}") from error
-
-
-def trade(
-    config: RunConfig, forecast: Forecast, bars: pl.DataFrame, item: SymbolBars
-) -> tuple[BacktestResult, BacktestResult]:
-    """The strategy's backtest and buy-and-hold's, on the same bars of the symbol and at the same costs."""
-    costs = account_settings(config)
-    positions = decide(forecast, config.strategy, costs.round_trip_cost, bars)
-    exchange = Exchange.open({item.symbol: Asset(bars, item.funding, item.rules)}, config.data.base, costs)
-    whole = Positions(positions.close_time[:1], np.ones(1))
-    return (
-        exchange.run({item.symbol: positions}, costs),
-        exchange.run({item.symbol: whole}, costs),
-    )
 
 
 def judge_forecast(

@@ -7,11 +7,16 @@ from pathlib import Path
 
 from polyscale.config.run_config import RunConfig
 from polyscale.pipeline.tell import verdict_of
-from polyscale.report.page import ReportInput, SymbolReport, render
+from polyscale.report.page import PortfolioReport, ReportInput, SymbolReport, render
 from polyscale.runs.folder import RunFolder
 
 
-def write_report(folder: RunFolder, config: RunConfig, outcomes: Sequence[SymbolReport]) -> Path:
+def write_report(
+    folder: RunFolder,
+    config: RunConfig,
+    outcomes: Sequence[SymbolReport],
+    portfolio: PortfolioReport | None = None,
+) -> Path:
     """Render report.html."""
     page = render(
         ReportInput(
@@ -23,6 +28,7 @@ def write_report(folder: RunFolder, config: RunConfig, outcomes: Sequence[Symbol
             config_yaml=folder.read_text("config.yaml"),
             history=folder.read_json("history.json"),
             audit=folder.read_json("audit.json") if (folder.path / "audit.json").is_file() else None,
+            portfolio=portfolio,
         )
     )
     return folder.write_text("report.html", page)

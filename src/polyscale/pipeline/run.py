@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from polyscale.backtesting.result import BacktestResult
 from polyscale.config.run_config import RunConfig, parse_config
 from polyscale.dataset.panel import Panel, build_panel
 from polyscale.dataset.split import Boundaries, split
@@ -26,12 +27,13 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.model.network import MultiScaleAttention
 from polyscale.pipeline.calibrate import calibrate
-from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge, trade
+from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge
 from polyscale.pipeline.learn import Prepared, learn, panel_of, panels_beside, spec_of, splits_of
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint, symbols_of_context
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
-from polyscale.pipeline.tell import metrics_of, money_of
+from polyscale.pipeline.tell import PORTFOLIO, metrics_of, money_of, study_dict
+from polyscale.pipeline.trading import exchange_of, study_of, trade, trade_portfolio
 from polyscale.report.page import SymbolReport
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import DataVersion
@@ -204,10 +206,15 @@ def evaluate(
     ]
     for outcome in outcomes:
         keep_forecast(run.folder, outcome.symbol, outcome.forecast)
-        keep_ledger(run.folder, outcome.symbol, outcome.strategy.ledger)
-    run.folder.write_json("metrics.json", metrics_of(outcomes))
+        keep_ledger(run.folder, outcome.symbol, outcome.strategy)
+    portfolio = None
+    if run.config.portfolio is not None:
+        tested = [item for item in symbols if not item.lesson]
+        portfolio = trade_portfolio(run.config, run.config.portfolio, outcomes, tested)
+        keep_ledger(run.folder, PORTFOLIO, portfolio.result)
+    run.folder.write_json("metrics.json", metrics_of(outcomes, portfolio))
     observer.stage("report")
-    write_report(run.folder, run.config, outcomes)
+    write_report(run.folder, run.config, outcomes, portfolio)
     run.folder.set_state(State.COMPLETE)
     return outcomes
 
@@ -258,10 +265,17 @@ def trade_again(run: Run, symbols: list[SymbolBars]) -> dict[str, dict[str, Any]
         if not part.test.any():
             continue
         forecast = forecast_panel(run.model, panel, part.test, prepared.beside(panel))
-        strategy, hold = trade(run.config, forecast, bars_of_test(item.bars, forecast), item)
+        bars = bars_of_test(item.bars, forecast)
+        exchange = exchange_of(run.config, bars, item)
+        strategy, hold = trade(run.config, exchange, forecast, bars)
         keep_forecast(run.folder, item.symbol, forecast)
-        keep_ledger(run.folder, item.symbol, strategy.ledger)
-        measures[item.symbol] = {"strategy": money_of(strategy), "buy_and_hold": money_of(hold)}
+        keep_ledger(run.folder, item.symbol, strategy)
+        looked_into = study_of(run.config, exchange, forecast, bars)
+        measures[item.symbol] = {
+            "strategy": money_of(strategy),
+            "buy_and_hold": money_of(hold),
+            "study": study_dict(looked_into),
+        }
     return measures
 
 
@@ -273,12 +287,12 @@ def keep_forecast(folder: RunFolder, symbol: str, forecast: Forecast, where: str
     return path
 
 
-def keep_ledger(folder: RunFolder, symbol: str, ledger: pl.DataFrame) -> Path:
-    """Write a symbol's ledger into the run."""
-    path = folder.path / "ledger" / f"{symbol}.parquet"
-    path.parent.mkdir(exist_ok=True)
-    ledger.write_parquet(path)
-    return path
+def keep_ledger(folder: RunFolder, name: str, result: BacktestResult) -> None:
+    """Write an account into the run: its ledger, holdings, fills and trades."""
+    for what in ("ledger", "holdings", "fills", "trades"):
+        path = folder.path / what / f"{name}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        getattr(result, what).write_parquet(path)
 
 
 def newest(forecast: Forecast) -> Forecast:

@@ -7,28 +7,55 @@ from typing import Any, Final
 
 import numpy as np
 
+from polyscale.backtesting.measures import Absent
 from polyscale.backtesting.result import BacktestResult
 from polyscale.evaluation.scorecard import HorizonScore
+from polyscale.evaluation.trading.study import Study
 from polyscale.evaluation.verdict import has_edge, verdict
 from polyscale.market.errors import RunError
 from polyscale.market.forecast import Forecast
-from polyscale.report.page import SymbolReport
+from polyscale.report.page import PortfolioReport, SymbolReport
 from polyscale.runs.folder import RunFolder, State, list_runs
 
+PORTFOLIO: Final = "portfolio"  # beside the symbols, in metrics.json and among the ledgers
 RATIO: Final = "net/base "  # the network's QLIKE over the base's, per horizon
 
 
-def metrics_of(outcomes: list[SymbolReport]) -> dict[str, Any]:
-    """Every figure of every symbol, for metrics.json."""
-    return {
+def metrics_of(outcomes: list[SymbolReport], portfolio: PortfolioReport | None = None) -> dict[str, Any]:
+    """Every figure of every symbol, and of the account that trades them all, for metrics.json."""
+    figures = {
         outcome.symbol: {
             "scorecard": outcome.scorecard.to_dict(),
             "edges": has_edge(outcome.scorecard),
             "strategy": money_of(outcome.strategy),
             "buy_and_hold": money_of(outcome.hold),
+            "study": study_dict(outcome.study),
         }
         for outcome in outcomes
     }
+    return figures if portfolio is None else {**figures, PORTFOLIO: portfolio_dict(portfolio)}
+
+
+def portfolio_dict(portfolio: PortfolioReport) -> dict[str, Any]:
+    """One account over all symbols: measures, and the mean absolute target of each sleeve and symbol."""
+    wanted = np.abs(portfolio.portfolio.wanted).mean(axis=0)
+    return {
+        "strategy": money_of(portfolio.result),
+        "buy_and_hold": money_of(portfolio.hold),
+        "mean_target_by_sleeve": dict(
+            zip(portfolio.portfolio.sleeves, wanted.mean(axis=1).tolist(), strict=True)
+        ),
+        "mean_target_by_symbol": dict(
+            zip(portfolio.portfolio.positions, wanted.sum(axis=0).tolist(), strict=True)
+        ),
+    }
+
+
+def study_dict(looked_into: Study | Absent) -> dict[str, Any]:
+    """A study as plain data, or why there is none."""
+    if isinstance(looked_into, Absent):
+        return {"reason": looked_into.reason}
+    return looked_into.to_dict()
 
 
 def money_of(result: BacktestResult) -> dict[str, Any]:

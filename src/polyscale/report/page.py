@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from polyscale.backtesting.measures import Absent
 from polyscale.backtesting.result import BacktestResult
 from polyscale.evaluation.scorecard import Scorecard
+from polyscale.evaluation.trading.study import Study
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.report import palette
@@ -24,6 +26,9 @@ from polyscale.report.scales import attention_section, weights_section
 from polyscale.report.section import Section
 from polyscale.report.shell import Chapter, Shell, in_shell, provenance_section
 from polyscale.report.training import training_section
+from polyscale.strategy.portfolio import Portfolio
+
+_NOT_STUDIED = Absent("the strategy was not looked into")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,16 @@ class SymbolReport:
     scorecard: Scorecard
     strategy: BacktestResult
     hold: BacktestResult
+    study: Study | Absent = _NOT_STUDIED
+
+
+@dataclass(frozen=True, eq=False)
+class PortfolioReport:
+    """All symbols on one account."""
+
+    portfolio: Portfolio
+    result: BacktestResult
+    hold: BacktestResult  # an equal part of the account in each symbol, from the first close on
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +65,7 @@ class ReportInput:
     config_yaml: str
     history: Sequence[Mapping[str, object]]  # per epoch: epoch, train_loss, val_loss
     audit: Mapping[str, object] | None = None  # audit.json of the run
+    portfolio: PortfolioReport | None = None
 
 
 def render(report: ReportInput) -> str:

@@ -79,8 +79,8 @@ class ManagedComparison:
     horizon: Timeframe
     target_volatility: float
     num_days: int
-    accounts: dict[str, Account]
-    against: dict[str, Against]
+    accounts: Mapping[str, Account]
+    against: Mapping[str, Against]
 
 
 def compare_managed(

@@ -17,6 +17,7 @@ from polyscale.pipeline.walk.assemble import Track, assemble
 from polyscale.pipeline.walk.calibrate import calibrate
 from polyscale.pipeline.walk.check import check_folds
 from polyscale.pipeline.walk.keep import is_done, keep, kept_facts
+from polyscale.pipeline.walk.managed import managed_of
 from polyscale.pipeline.walk.plan import FULL, NETWORK, Task, plan
 from polyscale.pipeline.walk.publish import write_walk_report
 from polyscale.pipeline.walk.results import results_of
@@ -121,7 +122,10 @@ def judge_walk(
             f"a walk-forward must test at least 1 origin from {walk.first} to {walk.last}, found 0; import "
             "more history or change walk_forward"
         )
-    return results_of(tracks, config)
+    by_symbol = {item.symbol: item for item in symbols if not item.lesson}
+    return results_of(
+        tracks, config, {each.symbol: managed_of(each, by_symbol[each.symbol], config) for each in tracks}
+    )
 
 
 def _tasks(folder: RunFolder, config: RunConfig, symbols: list[SymbolBars]) -> tuple[list[Task], Work]:

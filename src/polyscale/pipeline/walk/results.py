@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -21,14 +21,22 @@ from polyscale.evaluation.contest import Contest, contest
 from polyscale.evaluation.losses import qlike
 from polyscale.evaluation.scorecard import Scorecard, score
 from polyscale.evaluation.tail_risk import TailRisk, score_tail_risk
+from polyscale.evaluation.trading.managed import ManagedComparison
 from polyscale.market.forecast import Floats
 from polyscale.pipeline.walk.assemble import OWN, Track
 
 BASE: Final = "base"
+Managed: TypeAlias = Sequence[ManagedComparison] | str
 
 
-def results_of(tracks: Sequence[Track], config: RunConfig) -> dict[str, Any]:
-    """Score every symbol, average over symbols, and judge all claims together."""
+def results_of(
+    tracks: Sequence[Track], config: RunConfig, managed: Mapping[str, Managed] | None = None
+) -> dict[str, Any]:
+    """Score every symbol, average over symbols, and judge all claims together.
+
+    ``managed`` by symbol: volatility-managed holding, or why there is none.
+    """
+    held = managed or {}
     cards = {track.symbol: _scorecard(track, config, len(tracks)) for track in tracks}
     contests = {track.symbol: _contest(track, config) for track in tracks}
     made = claims(evidence_of(cards), config.evaluation.confidence, config.evaluation.min_independent)
@@ -48,6 +56,7 @@ def results_of(tracks: Sequence[Track], config: RunConfig) -> dict[str, Any]:
                 ],
                 "first": str(track.forecast.close_time[0]),
                 "last": str(track.forecast.close_time[-1]),
+                **_managed(held.get(track.symbol, ())),
             }
             for track in tracks
         },
@@ -141,6 +150,12 @@ def _breakdown(track: Track, config: RunConfig, h: int) -> dict[str, list[dict[s
         "volatility": by_regime(loss, other, track.sigma[rows], bootstrap),
     }
     return {name: [asdict(part) for part in found] for name, found in parts.items()}
+
+
+def _managed(found: Managed) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {"managed": [], "managed_reason": found}
+    return {"managed": [{**asdict(each), "horizon": str(each.horizon)} for each in found]}
 
 
 def _ablations(track: Track) -> dict[str, list[float]]:

@@ -18,6 +18,7 @@ from polyscale.evaluation.claims import Claim
 from polyscale.evaluation.contest import Loss, Standing
 from polyscale.evaluation.scorecard import HorizonScore, Scorecard
 from polyscale.evaluation.tail_risk import TailRisk
+from polyscale.evaluation.trading.managed import ManagedComparison
 from polyscale.market.errors import DataError
 from polyscale.market.timeframe import Timeframe
 
@@ -55,6 +56,8 @@ class SymbolResults:
     slopes: tuple[FoldSlopes, ...]
     first: str  # judged origin
     last: str
+    managed: tuple[ManagedComparison, ...] = ()  # volatility-managed holding, by horizon
+    managed_reason: str = ""  # why there is none
 
     def loss(self, h: int, rival: str, measure: str) -> Loss | None:
         """``qlike``, ``pinball`` or ``crps`` of a rival at the h-th horizon; None where it was not judged."""
