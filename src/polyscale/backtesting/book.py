@@ -24,13 +24,17 @@ PAID = 2  # columns of the payments: BAR, SYMBOL, PAID
 KINDS: Final = ("order", "limit", "stop", "take_profit", "liquidation")  # by KIND
 BY_ORDER, BY_LIMIT, BY_STOP, BY_TAKE, BY_LIQUIDATION = range(5)
 
-BOOK_COLUMNS: Final = 21
-# A symbol's row: coins held and wanted, the pending order, levels (NaN is none), prices that call for a look,
+BOOK_COLUMNS: Final = 22
+# A symbol's row: coins held and wanted, the pending order (`AS_ORDERED` or `AT_ANY_PRICE`) and whether it has
+# met an open, levels (NaN is none), prices that call for a look,
 HELD, WANTED, PENDING, RESTING, LIMIT_AT, STOP_AT, TAKE_AT, BELOW, ABOVE = range(9)
-# the price at which coins are valued now; this bar, volume used up, whether a limit filled inside, slippage
-MARK, START, HIGH, LOW, VOLUME, IS_BAR, USED, ENTERED, SLIP = range(9, 18)
-LOT_STEP, MIN_QUANTITY, MIN_NOTIONAL = range(18, 21)
+# the price at which coins are valued now; this bar, where it goes on from, volume used up, whether a limit
+# filled inside, slippage of its range in quote coin
+MARK, START, HIGH, LOW, VOLUME, IS_BAR, USED, ENTERED, SPREAD = range(9, 18)
+DECIDED = 18  # whether this open brings new levels
+LOT_STEP, MIN_QUANTITY, MIN_NOTIONAL = range(19, 22)
 CASH, NUM_FILLS, NUM_PAYMENTS = range(3)  # of the purse
+AS_ORDERED, AT_ANY_PRICE = 1.0, 2.0  # by PENDING: what closes at any price is given no limit later
 
 compiled: Final = numba.njit(cache=True, nogil=True, error_model="numpy")
 inlined: Final = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -123,5 +127,11 @@ def see_bar(
         book[n, IS_BAR] = is_bar[n, t]
         if venue.volume_share < np.inf:
             book[n, VOLUME] = volumes[n, t]
-        book[n, USED], book[n, ENTERED] = 0.0, 0.0
-        book[n, SLIP] = venue.slippage + venue.range_slippage * (high - low) / start
+        book[n, USED], book[n, ENTERED], book[n, DECIDED] = 0.0, 0.0, 0.0
+        book[n, SPREAD] = venue.range_slippage * (high - low)
+
+
+@inlined
+def slip_of(book: Floats, n: int, price: float, venue: Venue) -> float:
+    """Slippage of a taker, fraction of the price; never more than all of it."""
+    return min(venue.slippage + book[n, SPREAD] / price, 1.0)

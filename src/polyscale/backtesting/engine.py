@@ -3,7 +3,7 @@
 In: bars, positions, funding and order rules of one symbol or many; what trading costs. Out: a
 `BacktestResult`. The doors are here, the walk over bars is `polyscale.backtesting.loop`.
 
-A decision at the close of bar t is filled at the open of the next bar that exists, after a gap too. An order
+A decision at the close of bar t is filled at the open of its symbol's next bar, after a gap too. An order
 is made only where the target differs from the one decided before; between orders the coins are kept and their
 share of the equity drifts. A decision at the last bar is never filled.
 """

@@ -11,8 +11,11 @@ from typing import Final
 import numpy as np
 
 from polyscale.backtesting.book import (
+    AS_ORDERED,
+    AT_ANY_PRICE,
     AT_OPEN,
     CASH,
+    DECIDED,
     FEE,
     HELD,
     KIND,
@@ -65,14 +68,17 @@ def take_orders(
     asked, kept = 0.0, gross_of(book)
     equity = max(equity_of(book, purse), 0.0)
     for k in range(first, end):
-        n, target = symbols[k], targets[k]
+        n, target, limit = symbols[k], targets[k], limits[k]
         mark = book[n, MARK]
-        book[n, LIMIT_AT], book[n, STOP_AT], book[n, TAKE_AT] = limits[k], stops[k], takes[k]
+        book[n, STOP_AT], book[n, TAKE_AT] = stops[k], takes[k]
+        book[n, DECIDED] = 1.0
         if not np.isnan(target):
             book[n, WANTED] = min(max(target, -most), most) * equity / mark
-            book[n, PENDING], book[n, RESTING] = 1.0, 0.0
+            book[n, PENDING], book[n, RESTING] = AS_ORDERED, 0.0
             asked += abs(book[n, WANTED]) * mark
             kept -= abs(book[n, HELD]) * mark
+        if book[n, PENDING] != AT_ANY_PRICE and book[n, LIMIT_AT] != limit:
+            book[n, LIMIT_AT], book[n, RESTING] = limit, 0.0
     room = max(most * equity - kept, 0.0)
     if asked > room * (1.0 + 1e-12):
         for k in range(first, end):
@@ -111,7 +117,7 @@ def close(
     """Close a position at a level, whatever was pending; what volume leaves is closed at the next opens."""
     after = _available(book, n, 0.0, venue.volume_share)
     book[n, WANTED], book[n, LIMIT_AT] = 0.0, np.nan
-    book[n, PENDING] = 0.0 if after == 0.0 else 1.0
+    book[n, PENDING] = 0.0 if after == 0.0 else AT_ANY_PRICE
     if after != book[n, HELD]:
         fill(book, purse, fills, n, after, how)
 
@@ -125,7 +131,8 @@ def _allowed(
     With equity E before the order, the gross value G of the other symbols, cost k per coin traded, side of
     the order s and of the position d, the cap ``|u| p + G <= L (E - s (u - u0) k)`` is
     ``|u| <= (L (E + s u0 k) - G) / (p + L s d k)``. Under a cap of 1, a target of 1 thus spends the cash to
-    the last cent, fee and slippage included.
+    the last cent, fee and slippage included. An order to buy does not sell where the cap is below what is
+    held, nor the other way round.
     """
     units, wanted = book[n, HELD], book[n, WANTED]
     if wanted == 0.0:
@@ -136,11 +143,10 @@ def _allowed(
     others = gross_of(book) - abs(units) * book[n, MARK]
     equity = equity_of(book, purse) + units * (price - book[n, MARK])
     cap = (most * (equity + side * units * cost) - others) / (price + most * side * held * cost)
-    size = _whole_lots(min(abs(wanted), max(cap, 0.0)), book[n, LOT_STEP])
-    change = abs(held * size - units)
-    if size == 0.0 or change < book[n, MIN_QUANTITY] or change * price < book[n, MIN_NOTIONAL]:
-        return 0.0 if size == 0.0 else units
-    return held * size
+    after = held * _whole_lots(min(abs(wanted), max(cap, 0.0)), book[n, LOT_STEP])
+    change = side * (after - units)
+    too_small = change < book[n, MIN_QUANTITY] or change * price < book[n, MIN_NOTIONAL]
+    return units if change <= 0.0 or (too_small and after != 0.0) else after
 
 
 @inlined
@@ -150,12 +156,18 @@ def _available(book: Floats, n: int, after: float, volume_share: float) -> float
         return after
     units = book[n, HELD]
     asked = abs(after - units)
-    left = max(volume_share * book[n, VOLUME] - book[n, USED], 0.0)
+    left = volume_left(book, n, volume_share)
     if asked > left:
         asked = _whole_lots(left, book[n, LOT_STEP])
         after = units + asked if after > units else units - asked
     book[n, USED] += asked
     return after
+
+
+@inlined
+def volume_left(book: Floats, n: int, volume_share: float) -> float:
+    """Coins of this bar that may still be filled."""
+    return np.inf if volume_share == np.inf else max(volume_share * book[n, VOLUME] - book[n, USED], 0.0)
 
 
 @inlined
@@ -173,11 +185,19 @@ def fill(
     after: float,
     how: tuple[int, bool, float, float, float],
 ) -> None:
-    """Go to ``after`` coins and note it; ``how`` is kind, whether at the open, price, slip, fee."""
+    """Go to ``after`` coins and note it; ``how`` is kind, whether at the open, price, slip, fee.
+
+    Where a gap made other positions lose what a take-profit at its own price does not bring, it is closed at
+    the price at which nothing is left.
+    """
     kind, at_open, price, slip, fee_rate = how
-    bought = after - book[n, HELD]
+    held, mark = book[n, HELD], book[n, MARK]
+    bought = after - held
     side = 1.0 if bought > 0.0 else -1.0
-    left = max(equity_of(book, purse) + book[n, HELD] * (price - book[n, MARK]), 0.0)
+    equity = equity_of(book, purse)
+    if after == 0.0 and equity >= 0.0 and equity + held * (price - mark) < 0.0:
+        price = mark - equity / held
+    left = max(equity + held * (price - mark), 0.0)
     fee = min(abs(bought) * price * (1.0 + side * slip) * fee_rate, left)
     slippage = min(abs(bought) * price * slip, left - fee)
     purse[CASH] -= bought * price + fee + slippage

@@ -79,6 +79,8 @@ def _check_fractions(rates: Floats) -> None:
 
 def _check_cover(stamps: Times, open_ms: Times) -> None:
     """A position can be held from the second open to the last: no 8 h of it may lack a stamp."""
+    if len(open_ms) < 2:
+        return
     inside = stamps[(stamps >= open_ms[1]) & (stamps <= open_ms[-1])]
     edges = np.concatenate([open_ms[1:2], inside, open_ms[-1:]])
     gap = int(np.argmax(np.diff(edges)))

@@ -9,10 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from polyscale.backtesting.book import (
+    AT_ANY_PRICE,
     BY_LIMIT,
     BY_ORDER,
     BY_STOP,
     BY_TAKE,
+    DECIDED,
     ENTERED,
     HELD,
     HIGH,
@@ -22,7 +24,6 @@ from polyscale.backtesting.book import (
     MARK,
     PENDING,
     RESTING,
-    SLIP,
     START,
     STOP_AT,
     TAKE_AT,
@@ -32,8 +33,9 @@ from polyscale.backtesting.book import (
     equity_of,
     gross_of,
     inlined,
+    slip_of,
 )
-from polyscale.backtesting.fills import close, execute
+from polyscale.backtesting.fills import close, execute, volume_left
 from polyscale.backtesting.liquidation import liquidate, mark_liquidation
 
 
@@ -41,12 +43,12 @@ from polyscale.backtesting.liquidation import liquidate, mark_liquidation
 def levels_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> None:
     """Close what the open finds beyond its stop or take-profit."""
     for n in range(len(book)):
-        units, start, take = book[n, HELD], book[n, START], book[n, TAKE_AT]
-        if units == 0.0 or book[n, IS_BAR] == 0.0:
+        side, start, take = _side(book, n), book[n, START], book[n, TAKE_AT]
+        if side == 0.0 or book[n, IS_BAR] == 0.0:
             continue
-        side = 1.0 if units > 0.0 else -1.0
         if side * (book[n, STOP_AT] - start) >= 0.0:
-            close(book, purse, fills, n, (BY_STOP, True, start, book[n, SLIP], venue.taker_fee), venue)
+            slip = slip_of(book, n, start, venue)
+            close(book, purse, fills, n, (BY_STOP, True, start, slip, venue.taker_fee), venue)
         elif side * (start - take) > 0.0:
             close(book, purse, fills, n, (BY_TAKE, True, take, 0.0, venue.maker_fee), venue)
 
@@ -54,26 +56,113 @@ def levels_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> 
 @inlined
 def fill_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> None:
     """Fill pending orders at the open: first those that make positions smaller, then the others."""
+    _refuse(book)
     for reducing in (True, False):
         for n in range(len(book)):
-            if book[n, PENDING] == 0.0 or book[n, IS_BAR] == 0.0:
+            if book[n, PENDING] == 0.0 or book[n, IS_BAR] == 0.0 or _is_exit(book, n) != reducing:
                 continue
-            units, wanted, start = book[n, HELD], book[n, WANTED], book[n, START]
-            if (units != 0.0 and wanted * units >= 0.0 and abs(wanted) < abs(units)) != reducing:
-                continue
-            if book[n, RESTING] == 0.0 and _is_passed(book, n, start):
-                book[n, WANTED], book[n, LIMIT_AT], wanted = 0.0, np.nan, 0.0
-            limit, rested = book[n, LIMIT_AT], book[n, RESTING] != 0.0
+            start, limit, rested = book[n, START], book[n, LIMIT_AT], book[n, RESTING] != 0.0
+            better = limit - start if book[n, WANTED] > book[n, HELD] else start - limit
             book[n, RESTING] = 1.0
+            slip = slip_of(book, n, start, venue)
             if np.isnan(limit):
-                how = (BY_ORDER, True, start, book[n, SLIP], venue.taker_fee)
-            elif start > limit if wanted > units else start < limit:
+                how = (BY_ORDER, True, start, slip, venue.taker_fee)
+            elif better < 0.0 or (rested and better == 0.0):
                 continue
             elif rested:
                 how = (BY_LIMIT, True, limit, 0.0, venue.maker_fee)
             else:
-                how = (BY_LIMIT, True, start, min(book[n, SLIP], abs(limit - start) / start), venue.taker_fee)
+                how = (BY_LIMIT, True, start, min(slip, better / start), venue.taker_fee)
             execute(book, purse, fills, n, how, venue)
+
+
+@inlined
+def _refuse(book: Floats) -> None:
+    """Want nothing where the open has passed a level of an order, or a new one of what is held."""
+    for n in range(len(book)):
+        rests = book[n, RESTING] != 0.0 and not np.isnan(book[n, LIMIT_AT])
+        is_order = book[n, PENDING] != 0.0 and not rests
+        is_new = book[n, DECIDED] != 0.0 and book[n, HELD] != 0.0
+        if book[n, IS_BAR] != 0.0 and (is_order or is_new) and _is_passed(book, n, book[n, START]):
+            book[n, WANTED], book[n, LIMIT_AT], book[n, PENDING] = 0.0, np.nan, AT_ANY_PRICE
+
+
+@inlined
+def liquidated_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> bool:
+    """Close the account if it does not bear this bar's worst, which stays in the marks; whether it did."""
+    for n in range(len(book)):
+        units = book[n, HELD]
+        book[n, MARK] = book[n, START]
+        if units != 0.0 and book[n, IS_BAR] != 0.0:
+            book[n, MARK] = book[n, LOW] if units > 0.0 else book[n, HIGH]
+            if _is_stopped(book, n) and abs(units) <= volume_left(book, n, venue.volume_share):
+                book[n, MARK] = _stop_price(book, n)
+    gross = gross_of(book)
+    if gross == 0.0 or equity_of(book, purse) > venue.maintenance * gross:
+        return False
+    mark_liquidation(book, purse, venue.maintenance)
+    liquidate(book, purse, fills, False, venue)
+    return True
+
+
+@inlined
+def enter_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> bool:
+    """Fill limits that the bar trades through, but for exits; whether there was one.
+
+    A limit at which the stop or take-profit is passed already is off.
+    """
+    found = False
+    for n in range(len(book)):
+        if _is_exit(book, n) or not _is_traded_through(book, n):
+            continue
+        if _is_passed(book, n, book[n, LIMIT_AT]):
+            book[n, PENDING] = 0.0
+            continue
+        if not found:
+            found = True
+            book[:, MARK] = book[:, START]
+        units, limit = book[n, HELD], book[n, LIMIT_AT]
+        execute(book, purse, fills, n, (BY_LIMIT, False, limit, 0.0, venue.maker_fee), venue)
+        if book[n, HELD] != units:
+            book[n, ENTERED], book[n, START], book[n, MARK] = 1.0, limit, limit
+    return found
+
+
+@inlined
+def leave_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> None:
+    """Stops, then of take-profit and limits that take out of the market the nearer one."""
+    for n in range(len(book)):
+        units, take, limit = book[n, HELD], book[n, TAKE_AT], book[n, LIMIT_AT]
+        if units == 0.0 or book[n, IS_BAR] == 0.0:
+            continue
+        if _is_stopped(book, n):
+            price = _stop_price(book, n)
+            at_open = _side(book, n) * (book[n, START] - book[n, STOP_AT]) <= 0.0
+            how = (BY_STOP, at_open, price, slip_of(book, n, price, venue), venue.taker_fee)
+            close(book, purse, fills, n, how, venue)
+            continue
+        side = _side(book, n)
+        reached = side * ((book[n, HIGH] if side > 0.0 else book[n, LOW]) - take) > 0.0
+        takes = reached and book[n, ENTERED] == 0.0
+        leaves = _is_exit(book, n) and _is_traded_through(book, n)
+        if leaves and not (takes and side * (take - limit) <= 0.0):
+            execute(book, purse, fills, n, (BY_LIMIT, False, limit, 0.0, venue.maker_fee), venue)
+        elif takes:
+            close(book, purse, fills, n, (BY_TAKE, False, take, 0.0, venue.maker_fee), venue)
+
+
+@inlined
+def _side(book: Floats, n: int) -> float:
+    """Side of the position that levels protect; 0 for none, or one on its way to the other side."""
+    units = book[n, HELD]
+    return np.sign(units) if units * book[n, WANTED] >= 0.0 else 0.0
+
+
+@inlined
+def _is_exit(book: Floats, n: int) -> bool:
+    """Whether what is wanted makes the position smaller and does not turn it."""
+    units, wanted = book[n, HELD], book[n, WANTED]
+    return wanted * units >= 0.0 and abs(wanted) < abs(units)
 
 
 @inlined
@@ -86,46 +175,24 @@ def _is_passed(book: Floats, n: int, price: float) -> bool:
 
 
 @inlined
-def limits_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> None:
-    """Fill resting limits that the bar trades through."""
-    for n in range(len(book)):
-        limit, start = book[n, LIMIT_AT], book[n, START]
-        if book[n, PENDING] == 0.0 or np.isnan(limit) or book[n, IS_BAR] == 0.0:
-            continue
-        units = book[n, HELD]
-        buys = book[n, WANTED] > units
-        reached = book[n, LOW] < limit < start if buys else book[n, HIGH] > limit > start
-        if reached:
-            execute(book, purse, fills, n, (BY_LIMIT, False, limit, 0.0, venue.maker_fee), venue)
-            book[n, ENTERED] = book[n, HELD] != units
+def _is_stopped(book: Floats, n: int) -> bool:
+    """Whether the bar touches the stop."""
+    side, stop = _side(book, n), book[n, STOP_AT]
+    return book[n, LOW] <= stop if side > 0.0 else side < 0.0 and book[n, HIGH] >= stop
 
 
 @inlined
-def levels_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> bool:
-    """Liquidation, stops and take-profits inside the bar; whether the account was liquidated."""
-    held = False
-    for n in range(len(book)):
-        units, stop, start = book[n, HELD], book[n, STOP_AT], book[n, START]
-        if units == 0.0 or book[n, IS_BAR] == 0.0:
-            continue
-        held = True
-        if units > 0.0:  # the worst price of the bar, or the stop where that comes first
-            book[n, MARK] = book[n, LOW] if np.isnan(stop) else max(book[n, LOW], min(stop, start))
-        else:
-            book[n, MARK] = book[n, HIGH] if np.isnan(stop) else min(book[n, HIGH], max(stop, start))
-    if not held:
+def _stop_price(book: Floats, n: int) -> float:
+    """The stop, or where the bar goes on from if that is beyond it."""
+    stop, start = book[n, STOP_AT], book[n, START]
+    return min(stop, start) if book[n, HELD] > 0.0 else max(stop, start)
+
+
+@inlined
+def _is_traded_through(book: Floats, n: int) -> bool:
+    """Whether the bar trades through a limit that rests from its open on."""
+    limit, start = book[n, LIMIT_AT], book[n, START]
+    if book[n, PENDING] == 0.0 or np.isnan(limit) or book[n, IS_BAR] == 0.0:
         return False
-    if equity_of(book, purse) <= venue.maintenance * gross_of(book):
-        mark_liquidation(book, purse, venue.maintenance)
-        liquidate(book, purse, fills, False, venue.taker_fee)
-        return True
-    for n in range(len(book)):
-        units, stop, take = book[n, HELD], book[n, STOP_AT], book[n, TAKE_AT]
-        if units == 0.0 or book[n, IS_BAR] == 0.0:
-            continue
-        if book[n, LOW] <= stop if units > 0.0 else book[n, HIGH] >= stop:
-            how = (BY_STOP, False, book[n, MARK], book[n, SLIP], venue.taker_fee)
-            close(book, purse, fills, n, how, venue)
-        elif (book[n, HIGH] > take if units > 0.0 else book[n, LOW] < take) and book[n, ENTERED] == 0.0:
-            close(book, purse, fills, n, (BY_TAKE, False, take, 0.0, venue.maker_fee), venue)
-    return False
+    buys = book[n, WANTED] > book[n, HELD]
+    return book[n, LOW] < limit <= start if buys else book[n, HIGH] > limit >= start

@@ -10,7 +10,6 @@ from polyscale.backtesting.book import (
     CASH,
     HELD,
     MARK,
-    SLIP,
     START,
     Floats,
     Venue,
@@ -18,6 +17,7 @@ from polyscale.backtesting.book import (
     equity_of,
     gross_of,
     inlined,
+    slip_of,
 )
 from polyscale.backtesting.fills import fill
 
@@ -28,13 +28,13 @@ def liquidate_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) 
     gross = gross_of(book)
     if gross == 0.0 or equity_of(book, purse) > venue.maintenance * gross:
         return False
-    liquidate(book, purse, fills, True, venue.taker_fee)
+    liquidate(book, purse, fills, True, venue)
     return True
 
 
 @compiled
 def mark_liquidation(book: Floats, purse: Floats, maintenance: float) -> None:
-    """Move marks from the worst prices back towards the opens, to where the margin is just met."""
+    """Move marks from the worst prices back to where the bar goes on from, until the margin is just met."""
     at_worst = equity_of(book, purse) - maintenance * gross_of(book)
     at_open = purse[CASH]
     for n in range(len(book)):
@@ -45,23 +45,36 @@ def mark_liquidation(book: Floats, purse: Floats, maintenance: float) -> None:
 
 
 @compiled
-def liquidate(book: Floats, purse: Floats, fills: Floats, at_open: bool, fee: float) -> None:
+def liquidate(book: Floats, purse: Floats, fills: Floats, at_open: bool, venue: Venue) -> None:
     """Close everything at the marks.
 
     Where a gap leaves less than nothing, the venue takes the positions over at bankruptcy prices, at which
     cash after fees is 0: an account cannot lose more than it holds.
     """
-    left, gross, net = purse[CASH], 0.0, 0.0
+    fee, left = venue.taker_fee, purse[CASH]
     for n in range(len(book)):
-        value, slip = book[n, HELD] * book[n, MARK], book[n, SLIP]
+        value, slip = book[n, HELD] * book[n, MARK], slip_of(book, n, book[n, MARK], venue)
         left += value - abs(value) * slip - fee * (abs(value) - value * slip)
-        gross, net = gross + abs(value), net + value
-    if left < 0.0:
-        shift = -(purse[CASH] + net - fee * gross) / (gross - fee * net)
-        for n in range(len(book)):
-            book[n, MARK] *= 1.0 + (shift if book[n, HELD] > 0.0 else -shift)
-            book[n, SLIP] = 0.0
+    is_ruin = left < -1e-12 * gross_of(book)  # by more than rounding
+    if is_ruin:
+        _mark_bankruptcy(book, purse[CASH], fee)
     for n in range(len(book)):
         if book[n, HELD] != 0.0:
-            how = (BY_LIQUIDATION, at_open, book[n, MARK], book[n, SLIP], fee)
-            fill(book, purse, fills, n, 0.0, how)
+            price = book[n, MARK]
+            slip = 0.0 if is_ruin else slip_of(book, n, price, venue)
+            fill(book, purse, fills, n, 0.0, (BY_LIQUIDATION, at_open, price, slip, fee))
+
+
+@inlined
+def _mark_bankruptcy(book: Floats, cash: float, fee: float) -> None:
+    """Move all marks for us by one share, shorts to 0 at most, to where cash after fees is 0."""
+    longs, shorts = 0.0, 0.0
+    for n in range(len(book)):
+        value = book[n, HELD] * book[n, MARK]
+        longs, shorts = longs + max(value, 0.0), shorts - min(value, 0.0)
+    lacking = shorts * (1.0 + fee) - longs * (1.0 - fee) - cash
+    shift = lacking / (shorts * (1.0 + fee) + longs * (1.0 - fee))
+    if shift > 1.0:
+        shift = -cash / (longs * (1.0 - fee)) - 1.0
+    for n in range(len(book)):
+        book[n, MARK] *= 1.0 + shift if book[n, HELD] > 0.0 else max(1.0 - shift, 0.0)

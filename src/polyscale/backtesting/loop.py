@@ -9,15 +9,24 @@ What happens at a bar, in this order:
 
 1. Funding that falls due by this open is paid on the coins held, at the open, but no more than there is.
 2. If the open finds equity <= maintenance * gross value, the account is liquidated at the opens.
-3. Stops that the open has passed fill at the open; take-profits that it has passed fill at their own price.
-4. Orders decided at the bar before are filled at the open, reductions first. A limit that the open has not
-   reached rests; one that rested and was passed between bars fills at its own price.
-5. Inside the bar: resting limits that it trades through fill; then the account is liquidated if it would be
-   with every symbol at its worst price of the bar, or at its stop where that comes first; then stops, then
-   take-profits fill. Which came first cannot be known: the order is the one that is worst for us.
+3. Stops that the open has touched or passed fill at the open; take-profits that it has passed fill at their
+   own price, for no more than there is.
+4. What was decided at the symbol's bar before counts from here. Where the open has already passed a stop or
+   take-profit of an order, or a new one of what is held, the order is refused and what is held is closed.
+   Orders fill at the open, those that only make a position smaller first. A limit that is new fills at the
+   open if that is no worse, as taker, slipping no further than the limit; else it rests. One that rested and
+   was passed between bars fills at its own price.
+5. Inside the bar: the account is liquidated if it would be with every symbol at its worst price of the bar,
+   or at its stop where that comes first and the volume can fill it whole. Limits that enter or turn and are
+   traded through fill, the account is asked again; then stops; then, of a take-profit and a limit that only
+   makes the position smaller, the nearer one. A limit at which its own stop or take-profit is passed is off.
+   Which came first cannot be known: the order is the one that is worst for us.
 
-Market orders and stops are takers and slip, limits and take-profits are makers and do not. A fill costs at
-most the equity there is. A liquidated account trades no more.
+Market orders and stops are takers and slip, limits and take-profits are makers and do not. A sale never
+slips below nothing, a fill costs at most the equity there is, and a liquidated account trades no more.
+Levels protect a position on the side of its target; one that is being turned has none. What volume leaves of
+a level's closing is closed at the next opens, at any price. An order never trades against its own direction
+to meet the leverage. What is left of an order is held to the same order rules as the whole.
 """
 
 from __future__ import annotations
@@ -56,7 +65,13 @@ from polyscale.backtesting.book import (
     see_bar,
 )
 from polyscale.backtesting.fills import take_orders
-from polyscale.backtesting.levels import fill_at_open, levels_at_open, levels_inside, limits_inside
+from polyscale.backtesting.levels import (
+    enter_inside,
+    fill_at_open,
+    leave_inside,
+    levels_at_open,
+    liquidated_inside,
+)
 from polyscale.backtesting.liquidation import liquidate_at_open
 
 
@@ -123,8 +138,11 @@ def replay(
                 fill_at_open(book, purse, fills, venue)
                 idle, busy = _watch(book)
                 if not idle and _scan(book, purse, lows, highs, venue.maintenance, t, t + 1) == t:
-                    limits_inside(book, purse, fills, venue)
-                    liquidated = levels_inside(book, purse, fills, venue)
+                    liquidated = liquidated_inside(book, purse, fills, venue)
+                    if not liquidated and enter_inside(book, purse, fills, venue):
+                        liquidated = liquidated_inside(book, purse, fills, venue)
+                    if not liquidated:
+                        leave_inside(book, purse, fills, venue)
                     idle, busy = _watch(book)
             for fill in range(first, int(purse[NUM_FILLS])):
                 fills[fill, BAR] = t

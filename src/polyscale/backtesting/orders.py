@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def make_orders(positions: Mapping[str, Positions], grid: Grid, max_leverage: float) -> Orders:
-    """Orders of all symbols, by the bar after the one at whose close they were decided.
+    """Orders of all symbols, by their symbol's next bar after the close at which they were decided.
 
     Raises
     ------
@@ -64,18 +64,27 @@ def _orders_of(symbol: str, positions: Positions, grid: Grid, n: int, max_levera
             over,
             max_leverage,
         )
-    bar = changed if rows is None else rows[changed]
-    kept = bar + 1 < len(grid.close_ms)  # what is decided at the last close is never filled
+    bar = _next_own(changed if rows is None else rows[changed], grid, n)
+    kept = bar < len(grid.close_ms)  # what is decided at the last close is never filled
     if any(level.size for level in levels):
         at = ordered if rows is None else rows[ordered]
         _check_sides(symbol, positions, ordered, grid.prices.close[n][at])
     bar, changed = bar[kept], changed[kept]
     return Orders(
-        bar + 1,
+        bar,
         np.full(len(bar), n, dtype=np.int64),
         np.where(np.isin(changed, ordered, assume_unique=True), target[changed], np.nan),
         *(level[changed] if level.size else np.full(len(bar), np.nan) for level in levels),
     )
+
+
+def _next_own(rows: Rows, grid: Grid, n: int) -> Rows:
+    """The symbol's next bar after each of its rows; as many as there are closes where it has none."""
+    own = grid.rows[n]
+    if own is None:
+        return rows + 1
+    after = np.searchsorted(own, rows, side="right")
+    return np.append(own, len(grid.close_ms))[after]
 
 
 def _given(positions: Positions, name: str) -> Floats:

@@ -23,7 +23,8 @@ class Positions:
 
     ``target`` is the signed share of equity (1 = fully long, -0.5 = half short), finite. A target that
     differs from the one before is an order; between orders the number of coins is kept. Levels are prices,
-    NaN for none, absent for none at all; they stand until the next decision.
+    NaN for none, absent for none at all; they stand until the next decision, and protect what is held on the
+    side of the target: a position that is being turned has none.
     """
 
     close_time: NDArray[np.datetime64]  # [N] UTC, ms, rising
