@@ -71,7 +71,7 @@ def check_tradable(config: RunConfig, item: SymbolBars, panel: Panel, origins: B
     if item.funding is None or len(open_ms) < 2:
         return
     try:
-        funding_rates(item.funding, open_ms, config.backtest.assumed_funding_8h)
+        funding_rates(item.funding, open_ms, len(open_ms), config.backtest.assumed_funding_8h)
     except DataError as error:
         raise DataError(
             f"{item.symbol}: {error}; import the missing rates, or set market.funding to assumed"
