@@ -150,14 +150,14 @@ def buy_and_hold(
 
 
 def _rates(assets: Mapping[str, Asset], grid: Grid, assumed_8h: float | None) -> tuple[Rates, dict[str, str]]:
-    """Funding of all symbols by bar, each from its own first bar to its last."""
+    """Funding of all symbols by bar, each from its own first bar on."""
     open_ms = grid.close_ms - grid.timeframe.ms
     parts, sources = [], {}
     for n, (symbol, asset) in enumerate(assets.items()):
         rows = grid.rows[n]
         first, last = (0, len(open_ms) - 1) if rows is None else (int(rows[0]), int(rows[-1]))
         try:
-            found = funding_rates(asset.funding, open_ms[first : last + 1], assumed_8h)
+            found = funding_rates(asset.funding, open_ms[first:], last + 1 - first, assumed_8h)
         except DataError as error:
             raise DataError(f"{named(symbol)}{error}") from error
         sources[symbol] = found.source

@@ -71,7 +71,8 @@ def check_tradable(config: RunConfig, item: SymbolBars, panel: Panel, origins: B
     if len(open_ms) < 2:
         return
     try:
-        funding_rates(item.funding, open_ms, account_settings(config).assumed_funding_8h)
+        assumed = account_settings(config).assumed_funding_8h
+        funding_rates(item.funding, open_ms, len(open_ms), assumed)
     except DataError as error:
         remedy = (
             "; import the missing rates, or set market.funding to assumed" if item.funding is not None else ""

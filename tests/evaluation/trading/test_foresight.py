@@ -1,7 +1,7 @@
 """Who knows the next bar earns; who knows it one bar too late, on a random walk, does not beat zero.
 
-Every draw is one market; the interval of the mean bar return is a block bootstrap's. Nominally one interval in
-twenty is clear of zero; of 40 independent ones, 6 or more are in 1.4 of 100 cases.
+Every draw is one market; the interval of the mean bar return is a block bootstrap's. Nominally one interval
+in twenty is clear of zero; of 40 independent ones, 6 or more are in 1.4 of 100 cases.
 """
 
 import numpy as np
