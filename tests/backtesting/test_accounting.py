@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyscale.backtesting.account import equity_at_closes
+from polyscale.backtesting.book import FEE, PAID, SLIPPAGE
 from polyscale.backtesting.engine import Asset, Exchange
 from polyscale.backtesting.settings import BacktestSettings
 from polyscale.market.bars import BAR_SCHEMA, TIME
@@ -70,6 +72,29 @@ def test_costs_of_any_kind_never_help(seed, cost):
     same = min(len(without.events.fills), len(with_costs.events.fills))
     assert same == len(without.events.fills)
     assert (with_costs.equity <= without.equity * (1 + 1e-12)).all()
+
+
+@given(SEEDS)
+@settings(max_examples=300, deadline=None)
+def test_the_same_fills_are_worth_no_more_with_their_costs(seed):
+    """Of any orders with any levels: what was paid, taken out of the fills and the payments."""
+    rng = np.random.default_rng(seed)
+    account = some_settings(rng)
+    assets, positions = some_market(rng, account.max_leverage)
+    result = Exchange.open(assets, HOUR, account).run(positions, account)
+    fills, payments, closes = (
+        result.events.fills.copy(),
+        result.events.payments.copy(),
+        result.grid.prices.close,
+    )
+
+    fills[:, [FEE, SLIPPAGE]] = 0.0
+    payments[:, PAID] = np.minimum(payments[:, PAID], 0.0)
+    free = equity_at_closes(fills, payments, closes, result.initial_capital)
+
+    assert (result.equity <= free + 1e-9 * CAPITAL).all()
+    paid = result.costs.fees + result.costs.slippage + np.maximum(result.events.payments[:, PAID], 0).sum()
+    assert free[-1] - result.equity[-1] == pytest.approx(paid, rel=1e-9, abs=1e-9 * CAPITAL)
 
 
 @given(SEEDS)

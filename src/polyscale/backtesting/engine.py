@@ -41,26 +41,25 @@ class Asset:
 
 @dataclass(frozen=True, eq=False)
 class Exchange:
-    """Symbols with all that an account meets there, checked once; trades any positions over them.
-
-    Parameters
-    ----------
-    assets
-        By symbol. The run spans all their bars: cut them to the time that is to be measured.
-    timeframe
-        Of the bars; annualises the measures.
-    settings
-        Capital, costs, margin.
-    """
+    """Symbols with all that an account meets there, checked once; trades any positions over them."""
 
     grid: Grid
     rates: Rates
     funding_sources: Mapping[str, str]
-    rules: NDArray[np.float64]  # [N, 3] see `polyscale.backtesting.loop.replay`
+    rules: NDArray[np.float64]  # [N, 3] lot step, least quantity, least notional of each symbol
 
     @classmethod
     def open(cls, assets: Mapping[str, Asset], timeframe: Timeframe, settings: BacktestSettings) -> Exchange:
         """Check what is given.
+
+        Parameters
+        ----------
+        assets
+            By symbol. The run spans all their bars: cut them to the time that is to be measured.
+        timeframe
+            Of the bars; annualises the measures.
+        settings
+            Whose assumed funding is charged where none is given.
 
         Raises
         ------
