@@ -112,6 +112,7 @@ def test_trading_again_gives_the_same_figures(run_of_two):
     for symbol in ("AAA", "BBB"):
         for what in ("strategy", "buy_and_hold", "study"):
             assert again[symbol][what] == then[symbol][what]
+    assert again["portfolio"] == then["portfolio"]
 
 
 def test_a_run_without_funding_is_refused_before_it_trains(tmp_path):

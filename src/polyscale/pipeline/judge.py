@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from polyscale.backtesting.funding import funding_rates
@@ -17,7 +16,7 @@ from polyscale.forecast.predict import predict
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.pipeline.load import SymbolBars
-from polyscale.pipeline.trading import account_settings, exchange_of, study_of, trade
+from polyscale.pipeline.trading import account_settings, bars_of_test, exchange_of, study_of, trade
 from polyscale.report.page import SymbolReport
 from polyscale.training.batches import Part
 from polyscale.training.model_file import Model
@@ -104,10 +103,3 @@ def judge_forecast(
         step_bars=base.bars_in(every),
         settings=config.evaluation,
     )
-
-
-def bars_of_test(bars: pl.DataFrame, forecast: Forecast) -> pl.DataFrame:
-    """Bars from the first test origin on; the last origin still needs a bar to fill at."""
-    first = pl.Series(forecast.close_time[:1]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
-    last = pl.Series(forecast.close_time[-1:]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
-    return bars.filter(pl.col("close_time").is_between(first, last))

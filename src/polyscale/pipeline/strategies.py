@@ -19,7 +19,7 @@ from polyscale.market.errors import ConfigError
 from polyscale.market.forecast import Forecast
 from polyscale.market.order_rules import OrderRules
 from polyscale.market.timeframe import Timeframe
-from polyscale.pipeline.judge import bars_of_test
+from polyscale.pipeline.trading import bars_of_test
 from polyscale.strategy.managed import ManagedSettings
 from polyscale.strategy.portfolio import PortfolioSettings, build_portfolio
 from polyscale.strategy.settings import StrategySettings
