@@ -22,7 +22,7 @@ from polyscale.pipeline.job import begin
 from polyscale.pipeline.run import Silent, evaluate, load_run
 from polyscale.scales.align import align
 from polyscale.store.store import Store
-from polyscale.strategy import signal
+from polyscale.strategy import decide
 from tests.pipeline.small import believed, small
 
 
@@ -166,12 +166,12 @@ def test_a_model_whose_scalers_are_not_those_of_training_is_caught(complete):
 
 
 def test_closes_that_take_the_next_signal_are_caught(complete, monkeypatch):
-    original = signal._at_closes
+    original = decide._spread
 
-    def ahead(closes, origin_ms, side, wanted):
-        return original(closes, origin_ms, np.roll(side, -1), np.roll(wanted, -1))
+    def ahead(values, at, num_rows, absent):
+        return original(np.roll(values, -1), at, num_rows, absent)
 
-    monkeypatch.setattr(signal, "_at_closes", ahead)
+    monkeypatch.setattr(decide, "_spread", ahead)
     assert "position" in columns(audited(complete))
 
 
