@@ -74,13 +74,13 @@ def studied(item, rules, costs):
     )
 
 
-def portfolio_report(items, costs):
+def portfolio_report(items, costs, rebalance=0.0):
     """Two sleeves, limits that bind, one account."""
     bars = {item.symbol: item.bars for item in items}
     sleeves = [
         Sleeve(strategy=RULES.model_copy(update={"horizon": horizon}), share=0.5) for horizon in HORIZONS[:2]
     ]
-    settings = PortfolioSettings(sleeves=sleeves, gross=0.8, per_asset=0.5)
+    settings = PortfolioSettings(sleeves=sleeves, gross=0.8, per_asset=0.5, rebalance=rebalance)
     forecasts = {item.symbol: item.forecast for item in items}
     built = build_portfolio(forecasts, bars, settings, costs.round_trip_cost)
     exchange = Exchange.open({symbol: Asset(frame) for symbol, frame in bars.items()}, BASE, costs)

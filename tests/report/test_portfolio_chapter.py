@@ -7,7 +7,7 @@ import pytest
 from polyscale.report.page import render
 from polyscale.report.portfolio import held_weights, sleeves_section, weights_over_time_section
 from polyscale.report.wording import percent
-from tests.report.sample import report_input
+from tests.report.sample import COSTS, portfolio_report, report_input
 from tests.report.test_page import figures, own_part
 from tests.report.test_study_sections import unknown_words
 from tests.report.test_walk_page import section
@@ -81,3 +81,12 @@ def test_many_symbols_keep_the_page_light():
     assert len(drawn["data"]) == 15
     assert sum(len(trace["x"]) for trace in drawn["data"]) <= 2_400
     assert drawn["layout"]["height"] < 900
+
+
+def test_a_portfolio_that_held_nothing_is_told_in_a_sentence(told):
+    empty = portfolio_report(told.symbols, COSTS, rebalance=1.0)
+    page = render(replace(told, portfolio=empty))
+    assert "Nothing was held" in section(page, "all-weights-held")
+    assert "chart" not in section(page, "all-weights-held")
+    assert "did not trade" in section(page, "all-trades")
+    assert not unknown_words(page)

@@ -5,6 +5,8 @@ In: a `Portfolio`. Out: two `Section`s.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
@@ -16,6 +18,10 @@ from polyscale.report.wording import number, percent
 from polyscale.strategy.combine import at_closes
 from polyscale.strategy.portfolio import Portfolio
 
+_NOTHING = (
+    "Nothing was held: no target was ever larger than the band within which a weight is let be, or no sleeve "
+    "had a signal."
+)
 Floats = NDArray[np.float64]
 # Shapes: t closes, k sleeves, n symbols.
 _MAX_POINTS = 400  # of one symbol
@@ -26,6 +32,9 @@ _PANEL, _LOW_PANEL, _MANY = 74, 46, 6  # pixels of one symbol; where there are m
 def weights_over_time_section(portfolio: Portfolio) -> Section:
     """Target weight of every symbol, one panel each, all on one scale."""
     symbols, weights_tn = list(portfolio.positions), held_weights(portfolio)
+    gross = np.abs(weights_tn).sum(axis=1)
+    if not gross.any():
+        return Section("weights-held", "Weights", [_NOTHING])
     starts = palette.chunk_starts(len(weights_tn), min(_MAX_POINTS, max(60, _ALL_POINTS // len(symbols))))
     times = palette.time_text(portfolio.close_time[starts])
     counts = np.diff([*starts, len(weights_tn)])[:, None]
@@ -55,8 +64,7 @@ def weights_over_time_section(portfolio: Portfolio) -> Section:
     each = _PANEL if num <= _MANY else _LOW_PANEL
     longest = max(len(symbol) for symbol in symbols)
     palette.styled(figure, 44 + each * num, right=22 + 8 * min(longest, 14), left=48)
-    figure.update_yaxes(ticksuffix=" %", nticks=3, range=[low - room, high + room])
-    gross = np.abs(weights_tn).sum(axis=1)
+    figure.update_yaxes(ticksuffix=" %", tickvals=_ticks(low, high), range=[low - room, high + room])
     caption = (
         "Above zero long, below short; all symbols on one scale, means over runs of closes. Under each name "
         f"its mean absolute weight. Together they held {percent(gross.mean(), 1)} of the account in the mean "
@@ -129,6 +137,13 @@ def _named(sleeves: tuple[str, ...]) -> list[str]:
         name if name not in sleeves[:k] else f"{name} ({sleeves[:k].count(name) + 1})"
         for k, name in enumerate(sleeves)
     ]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Zero, and a round number on the side that goes further."""
+    far = high if high >= -low else low
+    size = 10.0 ** math.floor(math.log10(abs(far)))
+    return [0.0, math.copysign(max(step * size for step in (1, 2, 5) if step * size <= abs(far)), far)]
 
 
 def _axis(n: int) -> str:

@@ -22,7 +22,7 @@ def deflated(sharpe: SharpeScore, level: float) -> Finding:
     told = (
         f"It is {number(sharpe.sharpe, 3)} per day over {number(sharpe.num_periods, 0)} days. The best of "
         f"{trials} trials without skill is expected at {number(sharpe.expected_max, 3)}; the "
-        f"probability that the true ratio is above that is {percent(sharpe.deflated)}. "
+        f"probability that the true ratio is above that is {_share(sharpe.deflated)}. "
     )
     if sharpe.deflated > level:
         return Finding(_SHARPE, f"{told}That is more than the best of so many by chance.")
@@ -30,6 +30,11 @@ def deflated(sharpe: SharpeScore, level: float) -> Finding:
         _SHARPE,
         f"{told}A claim would need {percent(level, 0)}: it is no more than such a search finds by chance.",
     )
+
+
+def _share(value: float) -> str:
+    """Per cent; what rounds to nothing is not told as nothing."""
+    return f"below {percent(0.001)}" if value < 0.001 else percent(value)
 
 
 def overfitting(found: Overfitting) -> Finding:

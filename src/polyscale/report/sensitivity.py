@@ -122,7 +122,7 @@ def _name(row: Variation) -> str:
             return f"slippage × {_factor(row.slippage_factor)}"
         case ("delay_bars",):
             return f"{_bars(row.delay_bars)} late"
-    return "no fees, no slippage"
+    return "neither fees nor slippage"
 
 
 def _factor(value: float) -> str:

@@ -68,14 +68,13 @@ def _figure(parts: Sequence[PartResult], axis: str) -> go.Figure:
 
 
 def _counted(parts: Sequence[PartResult], noun: str) -> str:
-    """``Clear of zero, of 24 hours: above it 2``."""
-    above = [part.name for part in parts if part.excess_a_day.above(0.0)]
-    below = [part.name for part in parts if part.excess_a_day.below(0.0)]
-    of = f"of {len(parts)} {_plural(noun, len(parts))}"
+    """``Of 24 hours, clear of zero: 2 above it and 0 below it``."""
+    above = sum(part.excess_a_day.above(0.0) for part in parts)
+    below = sum(part.excess_a_day.below(0.0) for part in parts)
+    of = f"{len(parts)} {_plural(noun, len(parts))}"
     if not above and not below:
-        return f"No interval {of} is clear of zero."
-    told = [f"{side} it {len(names)}" for side, names in (("above", above), ("below", below)) if names]
-    return f"Clear of zero, {of}: {joined(told)}."
+        return f"No interval of {of} is clear of zero."
+    return f"Of {of}, clear of zero: {above} above it and {below} below it."
 
 
 def _plural(noun: str, count: int) -> str:
@@ -87,7 +86,7 @@ def _plural(noun: str, count: int) -> str:
 def _months(parts: Sequence[PartResult], level: str) -> Table:
     rows = [
         (
-            part.name,
+            part.name.replace("-", "\N{NON-BREAKING HYPHEN}"),
             percent(part.total_return, 2, signed=True),
             number(_BPS * part.return_a_day, 1, signed=True),
             number(_BPS * part.benchmark_a_day, 1, signed=True),
