@@ -64,7 +64,12 @@ def weights_over_time_section(portfolio: Portfolio) -> Section:
     each = _PANEL if num <= _MANY else _LOW_PANEL
     longest = max(len(symbol) for symbol in symbols)
     palette.styled(figure, 44 + each * num, right=22 + 8 * min(longest, 14), left=48)
-    figure.update_yaxes(ticksuffix=" %", tickvals=_ticks(low, high), range=[low - room, high + room])
+    ticks = _ticks(low, high)
+    figure.update_yaxes(
+        tickvals=ticks,
+        ticktext=[f"{tick:g} %".replace("-", "\N{MINUS SIGN}") for tick in ticks],
+        range=[low - room, high + room],
+    )
     caption = (
         "Above zero long, below short; all symbols on one scale, means over runs of closes. Under each name "
         f"its mean absolute weight. Together they held {percent(gross.mean(), 1)} of the account in the mean "
