@@ -9,6 +9,7 @@ the forecast to returns by day, on two threads.
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import time
@@ -21,9 +22,13 @@ import pandas as pd
 from benchmarks.chapter_backtest import chapter_loop
 from polyscale.backtesting.engine import Asset, Exchange
 from polyscale.backtesting.settings import BacktestSettings
+from polyscale.evaluation.trading.sweep import Sweep, sweep
+from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
+from polyscale.strategy.decide import decide
+from polyscale.strategy.settings import StrategySettings
 
 NUM_BARS, GRID_BARS, GRID_SETS = 500_000, 100_000, 1_000
 FIVE = Timeframe(5)
@@ -168,7 +173,69 @@ def backtesting_run(frame: pd.DataFrame, asked: pd.Series) -> Callable[[], objec
 
 
 def run_grid() -> float:
-    return float("nan")
+    """Strategy settings over one forecast: from `decide` to returns by day, as a search does it."""
+    bars = simulate_bars(SimulationSettings(days=GRID_BARS // 288 + 1, timeframe=FIVE, seed=2))[:GRID_BARS]
+    exchange = Exchange.open({SYMBOL: Asset(bars)}, FIVE, COSTS)
+    forecast, sets = made_up_forecast(bars), grid_of_settings()
+
+    def run() -> Sweep[StrategySettings]:
+        return sweep(
+            exchange,
+            sets,
+            lambda rules: {SYMBOL: decide(forecast, rules, COSTS.round_trip_cost, bars)},
+            COSTS,
+            num_threads=2,
+        )
+
+    sweep(exchange, sets[:2], lambda r: {SYMBOL: decide(forecast, r, 0.001, bars)}, COSTS)  # compiled
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        found = run()
+        times.append(time.perf_counter() - begin)
+    assert len(found.sets) == GRID_SETS
+    assert np.count_nonzero(found.num_trades_n) > GRID_SETS // 2
+    return statistics.median(times)
+
+
+def grid_of_settings() -> list[StrategySettings]:
+    grid = itertools.product(
+        ("1h", "4h"),
+        np.linspace(0.5, 0.59, 10),
+        (0.0, 0.5, 1.0, 1.5, 2.0),
+        ("fixed", "volatility"),
+        (0.02, 0.05, 0.1, 0.2, 0.3),
+    )
+    names = ("horizon", "confidence", "edge_over_cost", "sizing", "rebalance")
+    return [StrategySettings(**dict(zip(names, each, strict=True))) for each in grid]
+
+
+def made_up_forecast(bars) -> Forecast:
+    """At every close, moving slowly, as forecasts of overlapping horizons do."""
+    rng, n = np.random.default_rng(3), bars.height
+    horizons = tuple(Timeframe.parse(name) for name in ("1h", "4h", "1d"))
+    volatility = np.tile([0.005, 0.01, 0.025], (n, 1)) * np.exp(slow(rng, n, 288, 3, 0.3))
+    prob_up = 0.5 + 0.1 * np.tanh(slow(rng, n, 48, 3, 0.6))
+    expected = (prob_up - 0.5) * volatility * 2
+    return Forecast(
+        bars["close_time"].dt.replace_time_zone(None).to_numpy().astype("datetime64[ms]"),
+        horizons,
+        (0.5,),
+        ("5m",),
+        expected[:, :, None].copy(),
+        prob_up,
+        volatility,
+        expected,
+        volatility.copy(),
+        np.ones((n, 1)),
+        np.ones((n, 1, 1)),
+    )
+
+
+def slow(rng: np.random.Generator, num: int, span: int, width: int, deviation: float):
+    """Moving averages of noise."""
+    sums = np.cumsum(rng.normal(0, 1, (num + span, width)), axis=0)
+    return deviation * (sums[span:] - sums[:-span]) / np.sqrt(span)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     )
     from polyscale.pipeline.market_data import fetch
     from polyscale.pipeline.run import Run
+    from polyscale.pipeline.strategies import (
+        backtest_portfolio,
+        compare_scale_strategies,
+        study_strategy,
+    )
     from polyscale.store.store import Store
 
 __version__ = "0.1.0"
@@ -42,12 +47,15 @@ _HOMES = {
     "attention_maps": "polyscale.pipeline.api",
     "audit_run": "polyscale.pipeline.api",
     "backtest": "polyscale.pipeline.api",
+    "backtest_portfolio": "polyscale.pipeline.strategies",
+    "compare_scale_strategies": "polyscale.pipeline.strategies",
     "evaluate": "polyscale.pipeline.api",
     "explain_run": "polyscale.pipeline.api",
     "fetch": "polyscale.pipeline.market_data",
     "fit": "polyscale.pipeline.api",
     "load_run": "polyscale.pipeline.api",
     "read_bars": "polyscale.pipeline.api",
+    "study_strategy": "polyscale.pipeline.strategies",
     "walk_forward": "polyscale.pipeline.api",
     "Market": "polyscale.market.bars",
     "PolyscaleError": "polyscale.market.errors",
@@ -67,12 +75,15 @@ __all__ = [
     "audit",
     "audit_run",
     "backtest",
+    "backtest_portfolio",
+    "compare_scale_strategies",
     "evaluate",
     "explain_run",
     "fetch",
     "fit",
     "load_run",
     "read_bars",
+    "study_strategy",
     "walk_forward",
 ]
 

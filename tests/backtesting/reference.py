@@ -220,16 +220,11 @@ class NaiveAccount:
         this_open, last_open = self.now - self.bar_ms, before - self.bar_ms
         for symbol, h in self.held.items():
             listing = self.listings[symbol]
-            own_opens = [min(listing.bars) - self.bar_ms, max(listing.bars) - self.bar_ms]
             stamps = listing.funding
             if stamps is None:
                 rate = self.settings.assumed_funding_8h or 0.0
                 stamps = {at: rate for at in range(0, this_open + 1, 8 * HOUR_MS) if at > last_open}
-            rates = [
-                rate
-                for at, rate in stamps.items()
-                if last_open < at <= this_open and own_opens[0] < at <= own_opens[1]
-            ]
+            rates = [rate for at, rate in stamps.items() if last_open < at <= this_open]
             value = h.units * h.mark if h.units else 0.0
             due = (abs(value) if listing.funding is None else value) * math.fsum(rates)
             paid = min(due, max(self._equity(), 0.0))

@@ -434,6 +434,24 @@ def test_a_symbol_of_one_bar_can_have_stored_funding():
     assert result.fills["symbol"].to_list() == ["A"]
 
 
+def test_an_account_without_decisions_keeps_its_cash():
+    bars = make_bars([QUIET, QUIET])
+
+    result = run_portfolio({"A": Asset(bars), "B": Asset(bars)}, HOUR, {}, make_settings())
+
+    assert result.equity.tolist() == [1000, 1000]
+
+
+def test_a_position_pays_funding_where_its_symbol_has_no_bar():
+    own, other = flat_bars([(100, 100), (100, 110)]), flat_bars([(50, 50)] * 10)  # opens 00:00 to 09:00
+    account = make_settings(assumed_funding_8h=0.01)
+
+    result = run_two(own, other, account, a=[(0.5,)], b=[(0,)])
+
+    # at 08:00, on 5 coins at their last price: whether bars follow cannot be known
+    assert result.ledger["funding"].to_list() == near(*[0] * 8, 5.5, 0)
+
+
 # --- ruin
 
 

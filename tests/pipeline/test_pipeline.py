@@ -44,7 +44,8 @@ def test_a_run_leaves_all_that_it_promises(complete):
     promised = (
         "run.json config.yaml model.json model.safetensors history.json metrics.json report.html split.json"
     )
-    assert held == {*promised.split(), "forecasts/SIM.parquet", "ledger/SIM.parquet"}
+    accounts = {f"{what}/SIM.parquet" for what in ("ledger", "holdings", "fills", "trades")}
+    assert held == {*promised.split(), "forecasts/SIM.parquet", *accounts}
     assert run.folder.state is State.COMPLETE
 
 

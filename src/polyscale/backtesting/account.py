@@ -6,7 +6,7 @@ cash of a bar are those after its last event.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numba
 import numpy as np
@@ -16,6 +16,7 @@ from polyscale.backtesting.book import BAR, FEE, PAID, PRICE, SLIPPAGE, SYMBOL, 
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_ROUNDING: Final = 1e-7  # of the capital: what sums of many fills may be off by
 
 
 class Account(NamedTuple):
@@ -43,7 +44,7 @@ def account_at_closes(fills: Floats, payments: Floats, close: Floats, capital: f
     units, at = np.zeros(num_symbols), np.zeros(2, dtype=np.int64)
     money, t = capital, 0
     while t < num_bars:
-        money = _apply(fills, payments, units, at, money, t)
+        money = _apply(fills, payments, units, at, money, _ROUNDING * capital, t)
         stop = _next_event(fills, payments, at, num_bars)
         cash[t:stop] = money
         for n in range(num_symbols):
@@ -63,7 +64,7 @@ def equity_at_closes(fills: Floats, payments: Floats, close: Floats, capital: fl
     equity, units, at = np.empty(num_bars), np.zeros(num_symbols), np.zeros(2, dtype=np.int64)
     money, t = capital, 0
     while t < num_bars:
-        money = _apply(fills, payments, units, at, money, t)
+        money = _apply(fills, payments, units, at, money, _ROUNDING * capital, t)
         stop = _next_event(fills, payments, at, num_bars)
         held = units[0]
         for row in range(t, stop):
@@ -80,7 +81,9 @@ def equity_at_closes(fills: Floats, payments: Floats, close: Floats, capital: fl
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _apply(fills: Floats, payments: Floats, units: Floats, at: Ints, money: float, t: int) -> float:
+def _apply(
+    fills: Floats, payments: Floats, units: Floats, at: Ints, money: float, rounding: float, t: int
+) -> float:
     """Cash after the events of a bar; ``at`` counts the fills and payments that are past."""
     while at[1] < len(payments) and payments[at[1], BAR] == t:
         money -= payments[at[1], PAID]
@@ -92,8 +95,8 @@ def _apply(fills: Floats, payments: Floats, units: Floats, at: Ints, money: floa
         money -= (after - units[n]) * price + fills[f, FEE] + fills[f, SLIPPAGE]
         units[n] = after
         at[0] += 1
-    if money < 0.0 and not units.any():
-        money = 0.0  # below by rounding only: a fill costs at most what there is
+    if -rounding < money < 0.0 and not units.any():
+        money = 0.0  # a fill costs at most what there is
     return money
 
 

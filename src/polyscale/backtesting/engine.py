@@ -41,26 +41,25 @@ class Asset:
 
 @dataclass(frozen=True, eq=False)
 class Exchange:
-    """Symbols with all that an account meets there, checked once; trades any positions over them.
-
-    Parameters
-    ----------
-    assets
-        By symbol. The run spans all their bars: cut them to the time that is to be measured.
-    timeframe
-        Of the bars; annualises the measures.
-    settings
-        Capital, costs, margin.
-    """
+    """Symbols with all that an account meets there, checked once; trades any positions over them."""
 
     grid: Grid
     rates: Rates
     funding_sources: Mapping[str, str]
-    rules: NDArray[np.float64]  # [N, 3] see `polyscale.backtesting.loop.replay`
+    rules: NDArray[np.float64]  # [N, 3] lot step, least quantity, least notional of each symbol
 
     @classmethod
     def open(cls, assets: Mapping[str, Asset], timeframe: Timeframe, settings: BacktestSettings) -> Exchange:
         """Check what is given.
+
+        Parameters
+        ----------
+        assets
+            By symbol. The run spans all their bars: cut them to the time that is to be measured.
+        timeframe
+            Of the bars; annualises the measures.
+        settings
+            Whose assumed funding is charged where none is given.
 
         Raises
         ------
@@ -150,14 +149,14 @@ def buy_and_hold(
 
 
 def _rates(assets: Mapping[str, Asset], grid: Grid, assumed_8h: float | None) -> tuple[Rates, dict[str, str]]:
-    """Funding of all symbols by bar, each from its own first bar to its last."""
+    """Funding of all symbols by bar, each from its own first bar on."""
     open_ms = grid.close_ms - grid.timeframe.ms
     parts, sources = [], {}
     for n, (symbol, asset) in enumerate(assets.items()):
         rows = grid.rows[n]
         first, last = (0, len(open_ms) - 1) if rows is None else (int(rows[0]), int(rows[-1]))
         try:
-            found = funding_rates(asset.funding, open_ms[first : last + 1], assumed_8h)
+            found = funding_rates(asset.funding, open_ms[first:], last + 1 - first, assumed_8h)
         except DataError as error:
             raise DataError(f"{named(symbol)}{error}") from error
         sources[symbol] = found.source

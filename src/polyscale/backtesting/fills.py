@@ -37,7 +37,7 @@ from polyscale.backtesting.book import (
     VOLUME,
     WANTED,
     Floats,
-    Ints,
+    Orders,
     Venue,
     compiled,
     equity_of,
@@ -49,41 +49,31 @@ _LOT_SLACK: Final = 1e-9  # a size this close to a whole lot is that lot: 0.3 / 
 
 
 @inlined
-def take_orders(
-    book: Floats,
-    purse: Floats,
-    symbols: Ints,
-    targets: Floats,
-    limits: Floats,
-    stops: Floats,
-    takes: Floats,
-    which: tuple[int, int],
-    most: float,
-) -> None:
+def take_orders(book: Floats, purse: Floats, orders: Orders, first: int, most: float) -> int:
     """Set levels and wanted coins; targets that would pass the leverage together are all cut by one share.
 
-    ``which`` is the first order of this bar and the one after its last.
+    Returns the first order of a later bar.
     """
-    first, end = which
-    asked, kept = 0.0, gross_of(book)
+    asked, kept, stop = 0.0, gross_of(book), first
     equity = max(equity_of(book, purse), 0.0)
-    for k in range(first, end):
-        n, target, limit = symbols[k], targets[k], limits[k]
-        mark = book[n, MARK]
-        book[n, STOP_AT], book[n, TAKE_AT] = stops[k], takes[k]
+    while stop < len(orders.bar) and orders.bar[stop] == orders.bar[first]:
+        n, target, mark = orders.symbol[stop], orders.target[stop], book[orders.symbol[stop], MARK]
+        book[n, STOP_AT], book[n, TAKE_AT] = orders.stop[stop], orders.take_profit[stop]
         book[n, DECIDED] = 1.0
         if not np.isnan(target):
             book[n, WANTED] = min(max(target, -most), most) * equity / mark
             book[n, PENDING], book[n, RESTING] = AS_ORDERED, 0.0
             asked += abs(book[n, WANTED]) * mark
             kept -= abs(book[n, HELD]) * mark
-        if book[n, PENDING] != AT_ANY_PRICE and book[n, LIMIT_AT] != limit:
-            book[n, LIMIT_AT], book[n, RESTING] = limit, 0.0
+        if book[n, PENDING] != AT_ANY_PRICE and book[n, LIMIT_AT] != orders.limit[stop]:
+            book[n, LIMIT_AT], book[n, RESTING] = orders.limit[stop], 0.0
+        stop += 1
     room = max(most * equity - kept, 0.0)
     if asked > room * (1.0 + 1e-12):
-        for k in range(first, end):
-            if not np.isnan(targets[k]):
-                book[symbols[k], WANTED] *= room / asked
+        for k in range(first, stop):
+            if not np.isnan(orders.target[k]):
+                book[orders.symbol[k], WANTED] *= room / asked
+    return stop
 
 
 @compiled
@@ -122,7 +112,7 @@ def close(
         fill(book, purse, fills, n, after, how)
 
 
-@inlined
+@compiled
 def _allowed(
     book: Floats, purse: Floats, n: int, price: float, slip: float, fee: float, most: float
 ) -> float:
@@ -149,7 +139,7 @@ def _allowed(
     return units if change <= 0.0 or (too_small and after != 0.0) else after
 
 
-@inlined
+@compiled
 def _available(book: Floats, n: int, after: float, volume_share: float) -> float:
     """Coins after a fill that shall lead to ``after``: all of it, or what the bar's volume allows."""
     if volume_share == np.inf:
@@ -164,19 +154,19 @@ def _available(book: Floats, n: int, after: float, volume_share: float) -> float
     return after
 
 
-@inlined
+@compiled
 def volume_left(book: Floats, n: int, volume_share: float) -> float:
     """Coins of this bar that may still be filled."""
     return np.inf if volume_share == np.inf else max(volume_share * book[n, VOLUME] - book[n, USED], 0.0)
 
 
-@inlined
+@compiled
 def _whole_lots(size: float, step: float) -> float:
     """A size >= 0 in whole lots, rounded down."""
     return np.floor(size / step + _LOT_SLACK) * step if step > 0.0 else size
 
 
-@inlined
+@compiled
 def fill(
     book: Floats,
     purse: Floats,

@@ -4,7 +4,7 @@ In: stored rates, or none, and the grid of bars. Out: rates by bar. A stamp T is
 held when T strikes, before the fill at T's open, at the price of the first open at or after T. Orders change
 coins at opens, so this holds for stamps inside a bar too (08:00 on daily bars); who was closed inside that
 bar, by a stop or liquidation, pays nothing. A stamp inside the last bar has no open after it and is not
-charged.
+charged. Where a symbol has no bar its price stands still, and what is held pays on, after its last bar too.
 """
 
 from __future__ import annotations
@@ -32,8 +32,17 @@ class FundingRates(NamedTuple):
     source: str  # 'stored' or 'assumed'
 
 
-def funding_rates(funding: pl.DataFrame | None, open_ms: Times, assumed_8h: float | None) -> FundingRates:
+def funding_rates(
+    funding: pl.DataFrame | None, open_ms: Times, num_own: int, assumed_8h: float | None
+) -> FundingRates:
     """Sum rates by bar: the stored ones by side, or where there are none the assumed one against us.
+
+    Parameters
+    ----------
+    open_ms
+        Of all bars of the account from the symbol's first on.
+    num_own
+        How many of them there are up to the symbol's last bar; funding must be known as far as that.
 
     Raises
     ------
@@ -54,7 +63,7 @@ def funding_rates(funding: pl.DataFrame | None, open_ms: Times, assumed_8h: floa
     funding = check_funding(funding)
     stamps, rates = funding["time"].dt.epoch("ms").to_numpy(), funding["funding_rate"].to_numpy()
     _check_fractions(rates)
-    _check_cover(stamps, open_ms)
+    _check_cover(stamps, open_ms[:num_own])
     bars, rates = _settle(stamps, rates, open_ms)
     return FundingRates(bars, rates, np.zeros(len(bars)), "stored")
 

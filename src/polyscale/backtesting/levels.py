@@ -30,16 +30,16 @@ from polyscale.backtesting.book import (
     WANTED,
     Floats,
     Venue,
+    compiled,
     equity_of,
     gross_of,
-    inlined,
     slip_of,
 )
 from polyscale.backtesting.fills import close, execute, volume_left
 from polyscale.backtesting.liquidation import liquidate, mark_liquidation
 
 
-@inlined
+@compiled
 def levels_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> None:
     """Close what the open finds beyond its stop or take-profit."""
     for n in range(len(book)):
@@ -53,7 +53,7 @@ def levels_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> 
             close(book, purse, fills, n, (BY_TAKE, True, take, 0.0, venue.maker_fee), venue)
 
 
-@inlined
+@compiled
 def fill_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> None:
     """Fill pending orders at the open: first those that make positions smaller, then the others."""
     _refuse(book)
@@ -76,7 +76,7 @@ def fill_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> No
             execute(book, purse, fills, n, how, venue)
 
 
-@inlined
+@compiled
 def _refuse(book: Floats) -> None:
     """Want nothing where the open has passed a level of an order, or a new one of what is held."""
     for n in range(len(book)):
@@ -87,7 +87,7 @@ def _refuse(book: Floats) -> None:
             book[n, WANTED], book[n, LIMIT_AT], book[n, PENDING] = 0.0, np.nan, AT_ANY_PRICE
 
 
-@inlined
+@compiled
 def liquidated_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> bool:
     """Close the account if it does not bear this bar's worst, which stays in the marks; whether it did."""
     for n in range(len(book)):
@@ -105,7 +105,7 @@ def liquidated_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) 
     return True
 
 
-@inlined
+@compiled
 def enter_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> bool:
     """Fill limits that the bar trades through, but for exits; whether there was one.
 
@@ -120,7 +120,8 @@ def enter_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> bo
             continue
         if not found:
             found = True
-            book[:, MARK] = book[:, START]
+            for each in range(len(book)):
+                book[each, MARK] = book[each, START]
         units, limit = book[n, HELD], book[n, LIMIT_AT]
         execute(book, purse, fills, n, (BY_LIMIT, False, limit, 0.0, venue.maker_fee), venue)
         if book[n, HELD] != units:
@@ -128,7 +129,7 @@ def enter_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> bo
     return found
 
 
-@inlined
+@compiled
 def leave_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> None:
     """Stops, then of take-profit and limits that take out of the market the nearer one."""
     for n in range(len(book)):
@@ -151,21 +152,21 @@ def leave_inside(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> No
             close(book, purse, fills, n, (BY_TAKE, False, take, 0.0, venue.maker_fee), venue)
 
 
-@inlined
+@compiled
 def _side(book: Floats, n: int) -> float:
     """Side of the position that levels protect; 0 for none, or one on its way to the other side."""
     units = book[n, HELD]
     return np.sign(units) if units * book[n, WANTED] >= 0.0 else 0.0
 
 
-@inlined
+@compiled
 def _is_exit(book: Floats, n: int) -> bool:
     """Whether what is wanted makes the position smaller and does not turn it."""
     units, wanted = book[n, HELD], book[n, WANTED]
     return wanted * units >= 0.0 and abs(wanted) < abs(units)
 
 
-@inlined
+@compiled
 def _is_passed(book: Floats, n: int, price: float) -> bool:
     """Whether the wanted position's stop or take-profit lies on the wrong side of the price."""
     stop, take, wanted = book[n, STOP_AT], book[n, TAKE_AT], book[n, WANTED]
@@ -174,21 +175,21 @@ def _is_passed(book: Floats, n: int, price: float) -> bool:
     return wanted < 0.0 and (stop <= price or take >= price)
 
 
-@inlined
+@compiled
 def _is_stopped(book: Floats, n: int) -> bool:
     """Whether the bar touches the stop."""
     side, stop = _side(book, n), book[n, STOP_AT]
     return book[n, LOW] <= stop if side > 0.0 else side < 0.0 and book[n, HIGH] >= stop
 
 
-@inlined
+@compiled
 def _stop_price(book: Floats, n: int) -> float:
     """The stop, or where the bar goes on from if that is beyond it."""
     stop, start = book[n, STOP_AT], book[n, START]
     return min(stop, start) if book[n, HELD] > 0.0 else max(stop, start)
 
 
-@inlined
+@compiled
 def _is_traded_through(book: Floats, n: int) -> bool:
     """Whether the bar trades through a limit that rests from its open on."""
     limit, start = book[n, LIMIT_AT], book[n, START]

@@ -16,13 +16,12 @@ from polyscale.backtesting.book import (
     compiled,
     equity_of,
     gross_of,
-    inlined,
     slip_of,
 )
 from polyscale.backtesting.fills import fill
 
 
-@inlined
+@compiled
 def liquidate_at_open(book: Floats, purse: Floats, fills: Floats, venue: Venue) -> bool:
     """Close the account if the open finds less than the margin; whether it did."""
     gross = gross_of(book)
@@ -65,7 +64,7 @@ def liquidate(book: Floats, purse: Floats, fills: Floats, at_open: bool, venue: 
             fill(book, purse, fills, n, 0.0, (BY_LIQUIDATION, at_open, price, slip, fee))
 
 
-@inlined
+@compiled
 def _mark_bankruptcy(book: Floats, cash: float, fee: float) -> None:
     """Move all marks for us by one share, shorts to 0 at most, to where cash after fees is 0."""
     longs, shorts = 0.0, 0.0

@@ -31,6 +31,8 @@ to meet the leverage. What is left of an order is held to the same order rules a
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 import numpy as np
 
 from polyscale.backtesting.book import (
@@ -44,6 +46,8 @@ from polyscale.backtesting.book import (
     LIMIT_AT,
     LOT_STEP,
     MARK,
+    MIN_NOTIONAL,
+    MIN_QUANTITY,
     NUM_FILLS,
     NUM_PAYMENTS,
     PAID,
@@ -59,6 +63,7 @@ from polyscale.backtesting.book import (
     Prices,
     Rates,
     Venue,
+    allocating,
     compiled,
     equity_of,
     inlined,
@@ -74,105 +79,165 @@ from polyscale.backtesting.levels import (
 )
 from polyscale.backtesting.liquidation import liquidate_at_open
 
+FILLS_A_BAR: Final = 6  # of one symbol, at most
 
-@compiled
+
+class _Place(NamedTuple):
+    """Where the walk is."""
+
+    order: int  # the next one
+    rate: int  # the next one
+    bar: int
+    idle: bool  # nothing is held and nothing pending
+    busy: bool  # something must be looked at in every bar
+    liquidated: bool
+
+
+@allocating
 def replay(
     prices: Prices, orders: Orders, rates: Rates, capital: float, venue: Venue, rules: Floats
 ) -> Events:
     """Walk the bars once.
-
-    Between events a bar costs a look at its extremes: they tell whether a level or the liquidation can have
-    been reached.
 
     Parameters
     ----------
     rules
         [N, 3]: lot step, least quantity, least notional of each symbol; 0 demands nothing.
     """
-    opens, highs, lows, _, volumes, is_bar = prices
-    order_bars, order_symbols, targets, limits, stops, takes = orders
-    rate_bars, rate_symbols, signed, both = rates
-    num_symbols, num_bars = opens.shape
-    num_orders, num_rates = len(order_bars), len(rate_bars)
+    num_symbols, num_bars = prices.open.shape
     book, purse = np.zeros((num_symbols, BOOK_COLUMNS)), np.array([capital, 0.0, 0.0])
-    book[:, LIMIT_AT : TAKE_AT + 1] = np.nan
-    book[:, LOT_STEP:] = rules
-    room = 6 * num_symbols  # fills that one bar may bring
-    fills, payments = np.empty((64 + room, FILL_COLUMNS)), np.empty((num_rates, PAYMENT_COLUMNS))
-    order, rate, t = 0, 0, 0
-    idle, busy, liquidated = True, False, False
-    while t < num_bars and not liquidated:
-        order_bar = order_bars[order] if order < num_orders else num_bars
-        rate_bar = rate_bars[rate] if rate < num_rates else num_bars
+    for n in range(num_symbols):
+        book[n, LIMIT_AT], book[n, STOP_AT], book[n, TAKE_AT] = np.nan, np.nan, np.nan
+        book[n, LOT_STEP], book[n, MIN_QUANTITY], book[n, MIN_NOTIONAL] = rules[n]
+    room = FILLS_A_BAR * num_symbols
+    fills, payments = np.empty((64 + room, FILL_COLUMNS)), np.empty((len(rates.bar), PAYMENT_COLUMNS))
+    place = _Place(0, 0, 0, True, False, False)
+    while place.bar < num_bars and not place.liquidated:
+        if len(fills) < int(purse[NUM_FILLS]) + room:
+            fills = _grown(fills, room)
+        place = _walk(book, purse, fills, payments, prices, orders, rates, venue, place)
+    num_fills, num_payments = int(purse[NUM_FILLS]), int(purse[NUM_PAYMENTS])
+    return Events(fills[:num_fills], payments[:num_payments], place.liquidated)
+
+
+@allocating
+def _grown(fills: Floats, room: int) -> Floats:
+    """The same rows with room for as many again; in loops, which take a sixth of the time to compile."""
+    grown = np.empty((2 * len(fills) + room, FILL_COLUMNS))
+    for row in range(len(fills)):
+        for column in range(FILL_COLUMNS):
+            grown[row, column] = fills[row, column]
+    return grown
+
+
+@compiled
+def _walk(
+    book: Floats,
+    purse: Floats,
+    fills: Floats,
+    payments: Floats,
+    prices: Prices,
+    orders: Orders,
+    rates: Rates,
+    venue: Venue,
+    place: _Place,
+) -> _Place:
+    """Walk on until the end, or until the fills of another bar may find no room.
+
+    Between events a bar costs a look at its extremes: they tell whether a level or the liquidation can have
+    been reached.
+    """
+    order, rate, t, idle, busy, liquidated = place
+    num_symbols, num_bars = prices.open.shape
+    room = len(fills) - FILLS_A_BAR * num_symbols
+    while t < num_bars and not liquidated and int(purse[NUM_FILLS]) <= room:
+        order_bar = orders.bar[order] if order < len(orders.bar) else num_bars
+        rate_bar = rates.bar[rate] if rate < len(rates.bar) else num_bars
         if idle:
             t = min(order_bar, rate_bar)
         elif not busy:
-            t = _scan(book, purse, lows, highs, venue.maintenance, t, min(order_bar, rate_bar))
+            t = _scan(book, purse, prices, venue.maintenance, t, min(order_bar, rate_bar))
         if t == num_bars:
             break
         if rate_bar == t:
-            for n in range(num_symbols):
-                book[n, MARK] = opens[n, t]
-            while rate < num_rates and rate_bars[rate] == t:
-                _pay_funding(book, purse, payments, rate_symbols[rate], signed[rate], both[rate], t)
-                rate += 1
-        reached = not idle and _scan(book, purse, lows, highs, venue.maintenance, t, t + 1) == t
+            rate = _pay_funding(book, purse, prices, rates, rate, payments)
+        reached = not idle and _scan(book, purse, prices, venue.maintenance, t, t + 1) == t
         if reached or busy or order_bar == t:
-            if len(fills) < int(purse[NUM_FILLS]) + room:
-                fills = np.concatenate((fills, np.empty((len(fills) + room, FILL_COLUMNS))))
-            first = int(purse[NUM_FILLS])
-            see_bar(book, opens, highs, lows, volumes, is_bar, t, venue)
-            liquidated = reached and liquidate_at_open(book, purse, fills, venue)
-            if reached and not liquidated:
-                levels_at_open(book, purse, fills, venue)
-            if order_bar == t:
-                end = order
-                while end < num_orders and order_bars[end] == t:
-                    end += 1
-                which = (order, end)
-                take_orders(
-                    book, purse, order_symbols, targets, limits, stops, takes, which, venue.max_leverage
-                )
-                order = end
-            if not liquidated:
-                fill_at_open(book, purse, fills, venue)
-                idle, busy = _watch(book)
-                if not idle and _scan(book, purse, lows, highs, venue.maintenance, t, t + 1) == t:
-                    liquidated = liquidated_inside(book, purse, fills, venue)
-                    if not liquidated and enter_inside(book, purse, fills, venue):
-                        liquidated = liquidated_inside(book, purse, fills, venue)
-                    if not liquidated:
-                        leave_inside(book, purse, fills, venue)
-                    idle, busy = _watch(book)
-            for fill in range(first, int(purse[NUM_FILLS])):
-                fills[fill, BAR] = t
+            due = order if order_bar == t else -1
+            order, liquidated = _look(book, purse, fills, prices, orders, due, order, reached, venue, t)
+            idle, busy = _watch(book)
         t += 1
-    num_fills, num_payments = int(purse[NUM_FILLS]), int(purse[NUM_PAYMENTS])
-    return Events(fills[:num_fills], payments[:num_payments], liquidated)
+    return _Place(order, rate, t, idle, busy, liquidated)
 
 
 @inlined
 def _pay_funding(
-    book: Floats, purse: Floats, payments: Floats, n: int, signed: float, both: float, t: int
-) -> None:
-    """Pay what falls due at this open, at most the equity there is; negative is received."""
-    value = book[n, HELD] * book[n, MARK]
-    due = value * signed + abs(value) * both
-    if due > 0.0:
-        due = min(due, max(equity_of(book, purse), 0.0))
-    if due != 0.0:
-        purse[CASH] -= due
-        at = int(purse[NUM_PAYMENTS])
-        payments[at, BAR], payments[at, SYMBOL], payments[at, PAID] = t, n, due
-        purse[NUM_PAYMENTS] += 1
+    book: Floats, purse: Floats, prices: Prices, rates: Rates, first: int, payments: Floats
+) -> int:
+    """Pay what falls due at the open of the first rate's bar; returns the first rate of a later bar.
+
+    A payment is at most the equity there is, and negative when received.
+    """
+    t, rate = rates.bar[first], first
+    for n in range(len(book)):
+        book[n, MARK] = prices.open[n, t]
+    while rate < len(rates.bar) and rates.bar[rate] == t:
+        n = rates.symbol[rate]
+        value = book[n, HELD] * book[n, MARK]
+        due = value * rates.signed[rate] + abs(value) * rates.both[rate]
+        if due > 0.0:
+            due = min(due, max(equity_of(book, purse), 0.0))
+        if due != 0.0:
+            purse[CASH] -= due
+            at = int(purse[NUM_PAYMENTS])
+            payments[at, BAR], payments[at, SYMBOL], payments[at, PAID] = t, n, due
+            purse[NUM_PAYMENTS] += 1
+        rate += 1
+    return rate
 
 
 @inlined
-def _scan(
-    book: Floats, purse: Floats, lows: Floats, highs: Floats, maintenance: float, t: int, stop: int
-) -> int:
+def _look(
+    book: Floats,
+    purse: Floats,
+    fills: Floats,
+    prices: Prices,
+    orders: Orders,
+    due: int,
+    order: int,
+    reached: bool,
+    venue: Venue,
+    t: int,
+) -> tuple[int, bool]:
+    """Everything but funding that happens at a bar; the next order, and whether the account was liquidated.
+
+    ``due`` is the first order of this bar, -1 for none; ``reached`` whether a level may be, as held before.
+    """
+    first = int(purse[NUM_FILLS])
+    see_bar(book, prices, t, venue)
+    liquidated = reached and liquidate_at_open(book, purse, fills, venue)
+    if reached and not liquidated:
+        levels_at_open(book, purse, fills, venue)
+    if due >= 0:
+        order = take_orders(book, purse, orders, due, venue.max_leverage)
+    if not liquidated:
+        fill_at_open(book, purse, fills, venue)
+        idle, _ = _watch(book)
+        if not idle and _scan(book, purse, prices, venue.maintenance, t, t + 1) == t:
+            liquidated = liquidated_inside(book, purse, fills, venue)
+            if not liquidated and enter_inside(book, purse, fills, venue):
+                liquidated = liquidated_inside(book, purse, fills, venue)
+            if not liquidated:
+                leave_inside(book, purse, fills, venue)
+    for fill in range(first, int(purse[NUM_FILLS])):
+        fills[fill, BAR] = t
+    return order, liquidated
+
+
+@inlined
+def _scan(book: Floats, purse: Floats, prices: Prices, maintenance: float, t: int, stop: int) -> int:
     """First bar from t on at which a level or the liquidation can have been reached; else ``stop``."""
-    cash = purse[CASH]
+    lows, highs, cash = prices.low, prices.high, purse[CASH]
     long_weight, short_weight = 1.0 - maintenance, 1.0 + maintenance
     if len(book) == 1:
         units, below, above = book[0, HELD], book[0, BELOW], book[0, ABOVE]

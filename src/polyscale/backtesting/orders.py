@@ -39,10 +39,10 @@ def make_orders(positions: Mapping[str, Positions], grid: Grid, max_leverage: fl
     strangers = [symbol for symbol in positions if symbol not in grid.symbols]
     if strangers:
         raise DataError(f"positions must be of symbols with bars {list(grid.symbols)}, got {strangers}")
+    nothing = Positions(np.empty(0, dtype="datetime64[ms]"), np.empty(0))
     each = [
-        _orders_of(symbol, positions[symbol], grid, n, max_leverage)
+        _orders_of(symbol, positions.get(symbol, nothing), grid, n, max_leverage)
         for n, symbol in enumerate(grid.symbols)
-        if symbol in positions
     ]
     if len(each) == 1:
         return each[0]

@@ -151,6 +151,8 @@ def backtest(
         return
     for symbol, figures in results.items():
         show.show_money(symbol, figures)
+        if "study" in figures:
+            show.show_study(symbol, figures["study"])
 
 
 def show_runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from polyscale.cli import console
 from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.reproduce import Reproduction
-from polyscale.pipeline.tell import RATIO
+from polyscale.pipeline.tell import RATIO, study_sentences
 
 
 def show_outcome(told: dict[str, Any], symbol: str) -> None:
@@ -72,6 +72,31 @@ def show_money(symbol: str, figures: dict[str, dict[str, Any]]) -> None:
     console.table(f"{symbol}, after costs", ["measure", "strategy", "buy and hold"], rows)
 
 
+def show_study(symbol: str, looked_into: dict[str, Any]) -> None:
+    """Each scale as a strategy beside holding, and what is left of the one that is traded."""
+    if "lines" not in looked_into:
+        console.out.print(f"- {symbol}: {looked_into['reason']}.", highlight=False, markup=False)
+        return
+    rows = [
+        [
+            f"{name} *" if name == looked_into["traded"] else name,
+            console.percent(line["total_return"], 2),
+            _measure(line["sharpe_ratio"]),
+            console.percent(line["max_drawdown"], 2),
+            str(line["n_trades"]),
+            console.percent(line["costs"], 2),
+            _bps(line["over_hold"]) if name != "buy and hold" else "",
+        ]
+        for name, line in looked_into["lines"].items()
+    ]
+    columns = ["line", "return", "Sharpe", "drawdown", "trades", "costs", "over hold a day, bps"]
+    console.table(f"{symbol}: scales as strategies, after costs (* traded)", columns, rows)
+    for name, reason in looked_into["reasons"].items():
+        console.out.print(f"- No line {name}: {reason}.", highlight=False, markup=False)
+    for sentence in study_sentences(looked_into):
+        console.out.print(f"- {sentence}", highlight=False, markup=False)
+
+
 def show_runs(runs: Path, rows: list[dict[str, Any]]) -> None:
     """Runs side by side."""
     names = {name for row in rows for name in row}
@@ -90,6 +115,14 @@ def show_reproduction(name: str, outcome: Reproduction) -> None:
     title = f"{name}: {len(outcome.differences)} of {outcome.num_figures} figures differ"
     rows = [[figure, repr(then), repr(now)] for figure, then, now in outcome.differences[:20]]
     console.table(title, ["figure", "then", "now"], rows)
+
+
+def _bps(interval: dict[str, Any]) -> str:
+    """A mean of daily returns with its interval, in basis points."""
+    mean = f"{1e4 * interval['mean']:+.1f}"
+    if interval["low"] is None:
+        return f"{mean} [no interval]"
+    return f"{mean} [{1e4 * interval['low']:+.1f}, {1e4 * interval['high']:+.1f}]"
 
 
 def _ends(row: dict[str, Any], name: str) -> str:

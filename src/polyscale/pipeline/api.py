@@ -31,7 +31,6 @@ from polyscale.pipeline.audit import audit_run as audit_whole_run
 from polyscale.pipeline.explain import FEATURE_ORIGINS, Explanation
 from polyscale.pipeline.explain import attention_maps as maps_of_run
 from polyscale.pipeline.explain import explain_run as explain_whole_run
-from polyscale.pipeline.judge import bars_of_test
 from polyscale.pipeline.learn import prepare
 from polyscale.pipeline.load import (
     SymbolBars,
@@ -44,6 +43,7 @@ from polyscale.pipeline.load import (
 from polyscale.pipeline.run import Observer, Run, Silent, again, start, train
 from polyscale.pipeline.run import evaluate as evaluate_run
 from polyscale.pipeline.run import load_run as open_run
+from polyscale.pipeline.trading import bars_of_test
 from polyscale.pipeline.walk.evaluate import begin as begin_walk
 from polyscale.pipeline.walk.evaluate import evaluate_walk
 from polyscale.report.page import SymbolReport

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from polyscale.backtesting.funding import funding_rates
@@ -17,7 +16,7 @@ from polyscale.forecast.predict import predict
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.pipeline.load import SymbolBars
-from polyscale.pipeline.trading import account_settings, exchange_of, study_of, trade
+from polyscale.pipeline.trading import account_settings, bars_of_test, exchange_of, study_of, trade
 from polyscale.report.page import SymbolReport
 from polyscale.training.batches import Part
 from polyscale.training.model_file import Model
@@ -71,7 +70,8 @@ def check_tradable(config: RunConfig, item: SymbolBars, panel: Panel, origins: B
     if len(open_ms) < 2:
         return
     try:
-        funding_rates(item.funding, open_ms, account_settings(config).assumed_funding_8h)
+        assumed = account_settings(config).assumed_funding_8h
+        funding_rates(item.funding, open_ms, len(open_ms), assumed)
     except DataError as error:
         remedy = (
             "; import the missing rates, or set market.funding to assumed" if item.funding is not None else ""
@@ -103,10 +103,3 @@ def judge_forecast(
         step_bars=base.bars_in(every),
         settings=config.evaluation,
     )
-
-
-def bars_of_test(bars: pl.DataFrame, forecast: Forecast) -> pl.DataFrame:
-    """Bars from the first test origin on; the last origin still needs a bar to fill at."""
-    first = pl.Series(forecast.close_time[:1]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
-    last = pl.Series(forecast.close_time[-1:]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
-    return bars.filter(pl.col("close_time").is_between(first, last))

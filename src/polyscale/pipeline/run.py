@@ -27,13 +27,13 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.timeframe import Timeframe
 from polyscale.model.network import MultiScaleAttention
 from polyscale.pipeline.calibrate import calibrate
-from polyscale.pipeline.judge import bars_of_test, forecast_panel, judge
+from polyscale.pipeline.judge import forecast_panel, judge
 from polyscale.pipeline.learn import Prepared, learn, panel_of, panels_beside, spec_of, splits_of
 from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint, symbols_of_context
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
-from polyscale.pipeline.tell import PORTFOLIO, metrics_of, money_of, study_dict
-from polyscale.pipeline.trading import exchange_of, study_of, trade, trade_portfolio
+from polyscale.pipeline.tell import PORTFOLIO, metrics_of, money_of, portfolio_dict, study_dict
+from polyscale.pipeline.trading import bars_of_test, exchange_of, study_of, trade, trade_portfolio
 from polyscale.report.page import SymbolReport
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import DataVersion
@@ -210,7 +210,8 @@ def evaluate(
     portfolio = None
     if run.config.portfolio is not None:
         tested = [item for item in symbols if not item.lesson]
-        portfolio = trade_portfolio(run.config, run.config.portfolio, outcomes, tested)
+        forecasts = {outcome.symbol: outcome.forecast for outcome in outcomes}
+        portfolio = trade_portfolio(run.config, run.config.portfolio, forecasts, tested)
         keep_ledger(run.folder, PORTFOLIO, portfolio.result)
     run.folder.write_json("metrics.json", metrics_of(outcomes, portfolio))
     observer.stage("report")
@@ -261,10 +262,12 @@ def again(run: Run, symbols: list[SymbolBars]) -> Prepared:
 def trade_again(run: Run, symbols: list[SymbolBars]) -> dict[str, dict[str, Any]]:
     """Forecast and trade the test of a trained run again; measures of strategy and buy-and-hold by symbol."""
     prepared, measures = again(run, symbols), {}
+    forecasts: dict[str, Forecast] = {}
     for item, panel, part in zip(symbols, prepared.panels, prepared.splits, strict=True):
         if not part.test.any():
             continue
         forecast = forecast_panel(run.model, panel, part.test, prepared.beside(panel))
+        forecasts[item.symbol] = forecast
         bars = bars_of_test(item.bars, forecast)
         exchange = exchange_of(run.config, bars, item)
         strategy, hold = trade(run.config, exchange, forecast, bars)
@@ -276,6 +279,11 @@ def trade_again(run: Run, symbols: list[SymbolBars]) -> dict[str, dict[str, Any]
             "buy_and_hold": money_of(hold),
             "study": study_dict(looked_into),
         }
+    if run.config.portfolio is not None:
+        tested = [item for item in symbols if not item.lesson]
+        portfolio = trade_portfolio(run.config, run.config.portfolio, forecasts, tested)
+        keep_ledger(run.folder, PORTFOLIO, portfolio.result)
+        measures[PORTFOLIO] = portfolio_dict(portfolio)
     return measures
 
 

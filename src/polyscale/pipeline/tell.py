@@ -58,6 +58,46 @@ def study_dict(looked_into: Study | Absent) -> dict[str, Any]:
     return looked_into.to_dict()
 
 
+def study_sentences(looked_into: dict[str, Any]) -> list[str]:
+    """What a study says of the strategy that is traded, in words; of what does not exist, why."""
+    said = []
+    timing = looked_into["random_entries"]
+    if "total_return" in timing:
+        place = timing["total_return"]
+        said.append(
+            f"Timing: {_percent(place['observed'])} against {_percent(place['random']['median'])} for the "
+            f"same trades at random times (p = {place['p_value']:.3f})."
+        )
+    else:
+        said.append(f"Timing cannot be told from chance: {timing['reason']}.")
+    even = looked_into["break_even_bps"]
+    said.append(
+        f"Break-even cost: {even['value']:.2f} bps of the value traded."
+        if even["value"] is not None
+        else f"No break-even cost: {even['reason']}."
+    )
+    sharpe = looked_into["significance"]["sharpe"]
+    said.append(
+        f"Sharpe ratio per day {sharpe['sharpe']:.3f}; the best of {sharpe['num_trials']} trials without "
+        f"skill is expected at {sharpe['expected_max']:.3f}; chance that it is more than that: "
+        f"{_percent(sharpe['deflated'])}."
+        if sharpe["sharpe"] is not None
+        else f"No deflated Sharpe ratio: {sharpe['reason']}."
+    )
+    overfit = looked_into["significance"]["overfitting"]
+    said.append(
+        f"Probability of overfitting over {overfit['num_sets']} sets of rules: "
+        f"{_percent(overfit['probability'])} (pure noise gives anything from 25 to 85 %)."
+        if overfit["probability"] is not None
+        else f"No probability of overfitting: {overfit['reason']}."
+    )
+    return said
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
 def money_of(result: BacktestResult) -> dict[str, Any]:
     """A backtest's measures and costs; None where a measure does not exist, with the reason beside it."""
     costs = {"fees": result.costs.fees, "slippage": result.costs.slippage, "funding": result.costs.funding}

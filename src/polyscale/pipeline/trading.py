@@ -5,7 +5,7 @@ In: the config, forecasts, bars with funding and order rules. Out: backtests, st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,7 @@ from polyscale.evaluation.trading.sweep import DAY
 from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
 from polyscale.pipeline.load import SymbolBars
-from polyscale.report.page import PortfolioReport, SymbolReport
+from polyscale.report.page import PortfolioReport
 from polyscale.strategy.decide import decide
 from polyscale.strategy.portfolio import PortfolioSettings, build_portfolio
 
@@ -63,7 +63,7 @@ def study_of(config: RunConfig, exchange: Exchange, forecast: Forecast, bars: pl
 def trade_portfolio(
     config: RunConfig,
     settings: PortfolioSettings,
-    outcomes: Sequence[SymbolReport],
+    forecasts: Mapping[str, Forecast],
     items: Sequence[SymbolBars],
 ) -> PortfolioReport:
     """All symbols on one account, over the closes at which any of them was tested.
@@ -71,22 +71,25 @@ def trade_portfolio(
     Bars before the test stand behind correlations alone.
     """
     by_symbol, costs = {item.symbol: item for item in items}, account_settings(config)
-    forecasts = {outcome.symbol: outcome.forecast for outcome in outcomes}
-    portfolio = build_portfolio(
-        forecasts,
-        {symbol: by_symbol[symbol].bars for symbol in forecasts},
-        settings,
-        costs.round_trip_cost,
-    )
+    bars = {symbol: by_symbol[symbol].bars for symbol in forecasts}
+    portfolio = build_portfolio(forecasts, bars, settings, costs.round_trip_cost)
     assets = {
-        outcome.symbol: Asset(
-            outcome.bars, by_symbol[outcome.symbol].funding, by_symbol[outcome.symbol].rules
+        symbol: Asset(
+            bars_of_test(bars[symbol], forecast), by_symbol[symbol].funding, by_symbol[symbol].rules
         )
-        for outcome in outcomes
+        for symbol, forecast in forecasts.items()
     }
     exchange = Exchange.open(assets, config.data.base, costs)
     part = 1.0 / len(assets)
     hold = {
-        symbol: Positions(p.close_time[:1], np.full(1, part)) for symbol, p in portfolio.positions.items()
+        symbol: Positions(positions.close_time[:1], np.full(1, part))
+        for symbol, positions in portfolio.positions.items()
     }
     return PortfolioReport(portfolio, exchange.run(portfolio.positions, costs), exchange.run(hold, costs))
+
+
+def bars_of_test(bars: pl.DataFrame, forecast: Forecast) -> pl.DataFrame:
+    """Bars from the first test origin on; the last origin still needs a bar to fill at."""
+    first = pl.Series(forecast.close_time[:1]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
+    last = pl.Series(forecast.close_time[-1:]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
+    return bars.filter(pl.col("close_time").is_between(first, last))

@@ -19,6 +19,7 @@ from jaxtyping import Float64, Int64
 from polyscale.backtesting.engine import Exchange
 from polyscale.backtesting.measures import returns, total_return
 from polyscale.backtesting.settings import BacktestSettings
+from polyscale.evaluation.trading.by_period import last_bars
 from polyscale.evaluation.trading.entries import opens_trade
 from polyscale.market.errors import DataError
 from polyscale.market.position import Positions
@@ -76,7 +77,7 @@ def sweep(
     DataError
         If there is no set, the bars lie within one period, or the positions of a set break their contract.
     """
-    last_d = _last_bars(exchange, period)
+    last_d = last_bars(exchange.grid, period)
     if len(sets) == 0 or len(last_d) < 2:
         raise DataError(f"a sweep needs a set and two periods, got {len(sets)} and {len(last_d)} of {period}")
 
@@ -105,11 +106,3 @@ def sharpe_per_period(returns_dn: Float64[np.ndarray, "d n"]) -> Float64[np.ndar
     return np.divide(
         returns_dn.mean(axis=0), deviation_n, out=np.zeros_like(deviation_n), where=deviation_n > _FLAT
     )
-
-
-def _last_bars(exchange: Exchange, period: Timeframe) -> Int64[np.ndarray, " d"]:
-    """Last bar of each period; one that closes where a period ends belongs to it."""
-    grid = exchange.grid
-    grid.timeframe.bars_in(period)
-    number_t = (grid.close_ms - period.offset_ms - 1) // period.ms
-    return np.flatnonzero(np.append(np.diff(number_t) != 0, True))

@@ -15,9 +15,8 @@ from polyscale.evaluation.trading.managed import ManagedComparison, compare_mana
 from polyscale.evaluation.trading.sweep import DAY
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Floats
-from polyscale.pipeline.judge import bars_of_test
 from polyscale.pipeline.load import SymbolBars
-from polyscale.pipeline.trading import MIN_DAYS, account_settings, exchange_of
+from polyscale.pipeline.trading import MIN_DAYS, account_settings, bars_of_test, exchange_of
 from polyscale.pipeline.walk.assemble import OWN, Track
 
 RIVALS = ("log-HAR", "base")  # whose size is held against the network's, beside the constant one
