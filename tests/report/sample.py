@@ -1,18 +1,24 @@
 """A small run that never was, plausible enough to look at: simulated bars, a forecast and its base."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import signal, stats
 
-from polyscale.backtesting.engine import buy_and_hold, run_backtest
+from polyscale.backtesting.engine import Asset, Exchange, buy_and_hold, run_backtest
 from polyscale.backtesting.settings import BacktestSettings
 from polyscale.evaluation.scorecard import score
 from polyscale.evaluation.settings import EvaluationSettings
+from polyscale.evaluation.trading.study import study
 from polyscale.evaluation.verdict import verdict
 from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
-from polyscale.report.page import ReportInput, SymbolReport
+from polyscale.report.page import PortfolioReport, ReportInput, SymbolReport
+from polyscale.strategy.managed import ManagedSettings
+from polyscale.strategy.portfolio import PortfolioSettings, Sleeve, build_portfolio
+from polyscale.strategy.settings import StrategySettings
 
 BASE = Timeframe(5)
 HORIZONS = (Timeframe(60), Timeframe(240), Timeframe(1440))
@@ -23,8 +29,17 @@ COSTS = BacktestSettings(fee_bps=5.5, slippage_bps=1.0, assumed_funding_8h=1e-4)
 CONFIG = "data:\n  symbols: [SIM]\n  base: 5m\nmodel:\n  width: 32  # per scale\n"
 
 
-def report_input(*, symbols=("SIM",), days=40, trading=True, **changes):
+RULES = StrategySettings(horizon=HORIZONS[1], confidence=0.55, edge_over_cost=0.0, every=Timeframe(60))
+STUDIED = EvaluationSettings(num_bootstrap=300, num_random=50)
+
+
+def report_input(
+    *, symbols=("SIM",), days=40, trading=True, rules=None, costs=COSTS, portfolio=False, **changes
+):
+    """A run; with ``rules`` its strategy is decided by them and studied."""
     items = [symbol_report(name, days, seed, trading=trading) for seed, name in enumerate(symbols, 1)]
+    if rules is not None:
+        items = [studied(item, rules, costs) for item in items]
     first = items[0]
     told = verdict(
         first.scorecard,
@@ -46,8 +61,34 @@ def report_input(*, symbols=("SIM",), days=40, trading=True, **changes):
         },
         "config_yaml": CONFIG,
         "history": history(18),
+        "portfolio": portfolio_report(items, costs) if portfolio else None,
     }
     return ReportInput(**facts | changes)
+
+
+def studied(item, rules, costs):
+    exchange = Exchange.open({item.symbol: Asset(item.bars)}, BASE, costs)
+    found = study(exchange, item.forecast, item.bars, rules, costs, ManagedSettings(), STUDIED)
+    return replace(
+        item, strategy=found.line.result, hold=found.comparison.line("buy and hold").result, study=found
+    )
+
+
+def portfolio_report(items, costs, rebalance=0.0):
+    """Two sleeves, limits that bind, one account."""
+    bars = {item.symbol: item.bars for item in items}
+    sleeves = [
+        Sleeve(strategy=RULES.model_copy(update={"horizon": horizon}), share=0.5) for horizon in HORIZONS[:2]
+    ]
+    settings = PortfolioSettings(sleeves=sleeves, gross=0.8, per_asset=0.5, rebalance=rebalance)
+    forecasts = {item.symbol: item.forecast for item in items}
+    built = build_portfolio(forecasts, bars, settings, costs.round_trip_cost)
+    exchange = Exchange.open({symbol: Asset(frame) for symbol, frame in bars.items()}, BASE, costs)
+    equal = {
+        symbol: Positions(each.close_time[:1], np.full(1, 1 / len(bars)))
+        for symbol, each in built.positions.items()
+    }
+    return PortfolioReport(built, exchange.run(built.positions, costs), exchange.run(equal, costs))
 
 
 def history(num_epochs):

@@ -14,8 +14,8 @@ from polyscale.report.wording import bounds, interval, joined, number, percent, 
 from tests.report.sample import report_input
 
 SECTIONS = (
-    "verdict", "fan", "weights", "attention", "equity", "costs", "trades", "baselines", "calibration",
-    "training", "provenance",
+    "verdict", "fan", "weights", "attention", "equity", "costs", "trades", "strategies", "risk", "baselines",
+    "calibration", "training", "provenance",
 )  # fmt: skip
 EVIL = "<script>alert(1)</script>"
 MIB = 2**20
@@ -90,7 +90,7 @@ def test_verdict_and_its_figures_are_told(page):
 
 def test_figures_are_such_as_plotly_accepts_and_use_the_palette_only(page):
     found = figures(page)
-    assert len(found) == 10
+    assert len(found) == 11
     allowed = set(SWAPS) | {"rgba(0,0,0,0)"}
     for figure in found:
         go.Figure(figure)  # validates every name and value

@@ -8,9 +8,12 @@ from scipy import stats
 from polyscale.config.run_config import parse_config
 from polyscale.evaluation.contest import Entry
 from polyscale.forecast.slopes import Slopes
+from polyscale.market.bars import Market
 from polyscale.market.simulate import SimulationSettings, simulate_bars
+from polyscale.pipeline.load import SymbolBars
 from polyscale.pipeline.walk.assemble import OWN, Track
 from polyscale.pipeline.walk.evaluate import _finite
+from polyscale.pipeline.walk.managed import managed_of
 from polyscale.pipeline.walk.results import results_of
 from polyscale.report.walk.page import WalkReport
 from polyscale.report.walk.results import results_from
@@ -31,16 +34,23 @@ RIVALS = {"last value": 0.9, "log-HAR": 0.52, "base": 0.46, "ridge": 0.44}
 VARIANTS = {"without the gate": 0.5, "horizon 1h alone": 0.45}
 
 
-def walk_plain(symbols=("AAA", "BBB"), *, rivals=RIVALS, variants=(), noise=0.42, days=30):
+def walk_plain(symbols=("AAA", "BBB"), *, rivals=RIVALS, variants=(), noise=0.42, days=30, managed=False):
     """What evaluation.json would hold; ``noise`` is the network's, beside that of each rival."""
     config = parse_config(CONFIG, "test")
     tracks = [
         track(name, seed, rivals, {v: VARIANTS[v] for v in variants}, noise, days)
         for seed, name in enumerate(symbols, 1)
     ]
-    found = results_of(tracks, config)
+    held = {each.symbol: held_by(each, seed, days, config) for seed, each in enumerate(tracks, 1) if managed}
+    found = results_of(tracks, config, held)
     seconds = {"network": 754.2, **dict.fromkeys(rivals, 0.02)}
     return json.loads(json.dumps(_finite({**found, "seconds": seconds}), allow_nan=False))
+
+
+def held_by(own, seed, days, config):
+    """Volatility-managed holding of a track, or why there is none."""
+    bars = simulate_bars(SimulationSettings(days=days, seed=seed))
+    return managed_of(own, SymbolBars(Market("sim", "spot", own.symbol), bars), config)
 
 
 def track(symbol, seed, rivals, variants, noise, days):

@@ -1,6 +1,7 @@
 """What trading on the forecast did to an account: equity, costs, trades.
 
-In: the backtests of the strategy and of buying and holding. Out: three `Section`s.
+In: the backtests of the strategy and of buying and holding. Out: three `Section`s. They read the ledger, its
+fills, trades and holdings, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from plotly.subplots import make_subplots
 from polyscale.backtesting.result import BacktestResult
 from polyscale.report import palette
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.wording import number, percent, price
+from polyscale.report.wording import ABSENT, number, percent, price
 
 _MAX_POINTS = 700
 _LAST_TRADES = 20
+_TRADE_HEAD = (
+    "Exit (UTC)", "Closed by", "Side", "Units", "Entry price", "Exit price", "Gross", "Costs", "Net",
+)  # fmt: skip
+_CLOSED_BY = {"order": "decision", "take_profit": "take-profit"}
 _MEASURES = (  # field, name, format
     ("total_return", "Total return", lambda v: percent(v, 2, signed=True)),
     ("sharpe_ratio", "Sharpe ratio (a year)", number),
@@ -110,11 +115,11 @@ def trades_section(strategy: BacktestResult, hold: BacktestResult) -> Section:
     )
     if strategy.trades.is_empty():
         return Section("trades", "Trades", ["The strategy did not trade in this test."], [], [measures])
-    shown = strategy.trades.tail(_LAST_TRADES)
+    shown, many = strategy.trades.tail(_LAST_TRADES), len(strategy.grid.symbols) > 1
     trades = Table(
         f"The last {shown.height} of {strategy.n_trades} trades",
-        ("Entry (UTC)", "Exit (UTC)", "Side", "Units", "Entry price", "Exit price", "Gross", "Costs", "Net"),
-        [_trade(row) for row in shown.iter_rows(named=True)],
+        ("Entry (UTC)", *(["Symbol"] if many else []), *_TRADE_HEAD),
+        [_trade(row, many=many) for row in shown.iter_rows(named=True)],
         "Gross, costs and net in quote coin. A trade without an exit is open, valued at the last close.",
     )
     return Section("trades", "Trades", [], [], [measures, trades])
@@ -148,7 +153,10 @@ def _add_account(figure: go.Figure, result: BacktestResult, name: str, colour: s
     return float(change[-1])
 
 
-def _trade(row: dict[str, object]) -> tuple[str, ...]:
+def _trade(row: dict[str, object], *, many: bool) -> tuple[str, ...]:
+    """Cells of a trade, with its symbol where there are several."""
+    by = row["exit_by"]
+
     def when(name: str) -> str:
         return f"{row[name]:%Y-%m-%d\N{NO-BREAK SPACE}%H:%M}" if row[name] is not None else "open"
 
@@ -157,7 +165,9 @@ def _trade(row: dict[str, object]) -> tuple[str, ...]:
 
     return (
         when("entry_time"),
+        *([str(row["symbol"])] if many else []),
         when("exit_time"),
+        ABSENT if by is None else _CLOSED_BY.get(str(by), str(by)),
         str(row["side"]),
         number(_float(row["units"]), 4),
         *(price(_float(row[name])) for name in ("entry_price", "exit_price")),

@@ -6,7 +6,7 @@ In: a `ReportInput`. Out: the page of a run as text. What it is put into is in `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -22,10 +22,16 @@ from polyscale.report.baselines import baselines_section
 from polyscale.report.calibration import calibration_section
 from polyscale.report.fan import fan_section
 from polyscale.report.money import costs_section, equity_section, trades_section
+from polyscale.report.portfolio import sleeves_section, weights_over_time_section
+from polyscale.report.risk import risk_section
 from polyscale.report.scales import attention_section, weights_section
 from polyscale.report.section import Section
 from polyscale.report.shell import Chapter, Shell, in_shell, provenance_section
+from polyscale.report.strategies import strategies_section
 from polyscale.report.training import training_section
+from polyscale.report.trust import trust_section
+from polyscale.report.when import when_section
+from polyscale.report.wording import joined
 from polyscale.strategy.portfolio import Portfolio
 
 _NOT_STUDIED = Absent("the strategy was not looked into")
@@ -77,7 +83,8 @@ def render(report: ReportInput) -> str:
         If there is no symbol to tell of, or a symbol without a bar or without a forecast.
     """
     _check(report)
-    many = len(report.symbols) > 1
+    together = [] if report.portfolio is None else [_portfolio_chapter(report.portfolio)]
+    many = len(report.symbols) + len(together) > 1
     return in_shell(
         Shell(
             title=report.title,
@@ -86,8 +93,11 @@ def render(report: ReportInput) -> str:
             simulated=report.simulated,
             verdict=[_claim(sentence) for sentence in report.verdict],
             chapters=[
-                Chapter(item.symbol, f"s{i}-" if many else "", _sections(item))
-                for i, item in enumerate(report.symbols)
+                *together,
+                *(
+                    Chapter(item.symbol, f"s{i}-" if many else "", _sections(item))
+                    for i, item in enumerate(report.symbols)
+                ),
             ],
             closing=[
                 training_section(report.history),
@@ -116,9 +126,40 @@ def _sections(item: SymbolReport) -> list[Section]:
         equity_section(item.strategy, item.hold),
         costs_section(item.strategy, item.hold),
         trades_section(item.strategy, item.hold),
+        *_study_sections(item.study),
+        risk_section(item.strategy, item.hold),
         baselines_section(item.scorecard),
         calibration_section(item.scorecard),
     ]
+
+
+def _study_sections(study: Study | Absent) -> list[Section]:
+    """What a trader needs to believe the result; one sentence where there is none."""
+    if isinstance(study, Absent):
+        told = f"There is no comparison of scales, and no test against chance: {study.reason}."
+        return [Section("strategies", "Scales as strategies", [told])]
+    return [strategies_section(study), trust_section(study), when_section(study)]
+
+
+def _portfolio_chapter(item: PortfolioReport) -> Chapter:
+    """All symbols on one account, beside holding an equal part of each."""
+    together = (
+        f"{joined(list(item.portfolio.positions))} on one account, traded by the horizons together. Hold is "
+        "an equal part of the account in each symbol, bought at the first chance and kept."
+    )
+    equity = equity_section(item.result, item.hold)
+    return Chapter(
+        "Portfolio",
+        "all-",
+        [
+            replace(equity, lead=[together, *equity.lead]),
+            weights_over_time_section(item.portfolio),
+            sleeves_section(item.portfolio),
+            costs_section(item.result, item.hold),
+            trades_section(item.result, item.hold),
+            risk_section(item.result, item.hold),
+        ],
+    )
 
 
 def _claim(sentence: str) -> tuple[str, str]:

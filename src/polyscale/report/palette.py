@@ -12,6 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Shaped
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 INK: Final = "#1c2127"
 MUTED: Final = "#66707c"
@@ -41,13 +42,32 @@ DARK: Final = {
 # scales in order, from the finest: one hue, so that the eye reads the order
 RAMP_LIGHT: Final = ("#0d2f6e", "#2c62bd", "#6c9be4", "#a9c8f4", "#d9e6fa", "#c9d1db", "#a3adba", "#7f8a98")
 RAMP_DARK: Final = ("#dbe8ff", "#9dc0ff", "#6593e8", "#3d66b5", "#274581", "#2e3846", "#475364", "#66727f")
-SWAPS: Final = DARK | dict(zip(RAMP_LIGHT, RAMP_DARK, strict=True))
+# ways to trade by horizon, from the shortest: another hue than the network's, dark enough for a line
+STRANDS_LIGHT: Final = ("#2a1656", "#45287f", "#603d9e", "#7a55b8", "#8f6dc6", "#a384d0")
+STRANDS_DARK: Final = ("#efe6ff", "#d9c8fc", "#c3aaf6", "#ac8dec", "#9a79e0", "#8b6ad4")
+SWAPS: Final = (
+    DARK | dict(zip(RAMP_LIGHT, RAMP_DARK, strict=True)) | dict(zip(STRANDS_LIGHT, STRANDS_DARK, strict=True))
+)
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 
 
 def ramp(count: int) -> list[str]:
     """Return colours for ordered things; beyond eight they begin again."""
     return [RAMP_LIGHT[i % len(RAMP_LIGHT)] for i in range(count)]
+
+
+def strands(count: int) -> list[str]:
+    """Return colours for lines in order, as far apart as they can be; beyond six they begin again."""
+    num = len(STRANDS_LIGHT)
+    step = (num - 1) / (count - 1) if 1 < count <= num else 1.0
+    return [STRANDS_LIGHT[round(i * step) % num] for i in range(count)]
+
+
+def colour_of(low: float | None, high: float | None, line: float, *, more_is_better: bool = True) -> str:
+    """Green or red where the whole interval lies on one side of a line; grey where not, or without one."""
+    if low is None or high is None or low <= line <= high:
+        return BASELINE
+    return GOOD if (low > line) is more_is_better else BAD
 
 
 def styled(figure: go.Figure, height: int, *, right: int = 16, left: int = 48) -> go.Figure:
@@ -77,27 +97,47 @@ def styled(figure: go.Figure, height: int, *, right: int = 16, left: int = 48) -
 
 
 def direct_labels(
-    figure: go.Figure, labels: list[tuple[str, float, str]], span: float, *, gap: float = 0.06
+    figure: go.Figure,
+    labels: list[tuple[str, float, str]],
+    span: float,
+    *,
+    gap: float = 0.06,
+    within: tuple[float, float] | None = None,
 ) -> None:
     """Write (text, height, colour) beside the right edge, at least ``gap`` of ``span`` apart.
 
-    Labels that would lie on one another are pushed up and keep their order.
+    Labels that would lie on one another are moved apart, each as little as can be, and keep their order; none
+    leaves ``within``, if that is given and they fit.
     """
-    last = -np.inf
-    for text, height, colour in sorted(labels, key=lambda label: label[1]):
-        last = max(height, last + gap * span)
+    ordered = sorted(labels, key=lambda label: label[1])
+    placed = _apart(np.array([label[1] for label in ordered], dtype=np.float64), gap * span, within)
+    for (text, _, colour), height in zip(ordered, placed, strict=True):
         figure.add_annotation(
             x=1,
             xref="paper",
             xanchor="left",
             xshift=6,
-            y=last,
+            y=float(height),
             yref="y",
             text=text,
             showarrow=False,
             font={"color": colour, "size": 12},
             align="left",
         )
+
+
+def _apart(
+    heights: NDArray[np.float64], gap: float, within: tuple[float, float] | None
+) -> NDArray[np.float64]:
+    """Rising heights moved at least a gap apart, by least squares: what overlaps shares the way."""
+    if heights.size == 0:
+        return heights
+    steps = gap * np.arange(heights.size)
+    moved = isotonic_regression(heights - steps).x
+    if within is not None:
+        low, high = within
+        moved = np.clip(moved, low, max(low, high - steps[-1]))
+    return np.asarray(moved + steps)
 
 
 def time_text(times: Shaped[np.ndarray, " n"]) -> list[str]:

@@ -39,7 +39,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: ``slug`` is its id, ``lead`` the paragraphs on top."""
+    """A part of the page: ``slug`` is its id, ``lead`` the paragraphs on top, ``points`` heads and text."""
 
     slug: str
     title: str
@@ -47,3 +47,4 @@ class Section:
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
     code: str = ""
+    points: Sequence[tuple[str, str]] = ()

@@ -1,8 +1,9 @@
 """The report of a walk-forward: one HTML page that holds everything and asks the network for nothing.
 
 In: a `WalkReport`, out of what a finished evaluation's folder holds. Out: the page as text. Questions come in
-the order in which they are asked: is there an edge, against whom, calibrated, in the tail, in direction; then
-each symbol with its rivals and where it is better; parts, times and what all was made with at the end.
+the order in which they are asked: is there an edge, against whom, calibrated, in the tail, in direction, in
+the money of somebody who holds; then each symbol with its rivals and where it is better; parts, times and
+what all was made with at the end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from polyscale.report.section import Section
 from polyscale.report.shell import Chapter, Shell, in_shell, provenance_section
 from polyscale.report.walk.coverage import coverage_section, symbol_pictures
 from polyscale.report.walk.direction import direction_section
+from polyscale.report.walk.managed import managed_pictures, managed_section
 from polyscale.report.walk.overview import overview_section, rivals_section
 from polyscale.report.walk.parts import ablations_section, seconds_section
 from polyscale.report.walk.results import WalkResults
@@ -49,7 +51,7 @@ def render_walk(report: WalkReport) -> str:
     if not results.symbols:
         raise DataError("a report needs at least one symbol, got none; test days for which there are bars")
     many = len(results.symbols) > 1
-    ablations = ablations_section(results)
+    ablations, managed = ablations_section(results), managed_section(results)
     return in_shell(
         Shell(
             title=report.title,
@@ -63,6 +65,7 @@ def render_walk(report: WalkReport) -> str:
                 coverage_section(results),
                 tail_risk_section(results),
                 direction_section(results, report.round_trip_bps),
+                *([managed] if managed else []),
             ],
             chapters=[
                 Chapter(symbol, f"s{i}-" if many else "", _chapter(results, symbol, many=many))
@@ -78,10 +81,12 @@ def render_walk(report: WalkReport) -> str:
 
 
 def _chapter(results: WalkResults, symbol: str, *, many: bool) -> list[Section]:
-    """One symbol; its calibration is already told where it is the only one."""
+    """One symbol; calibration and managed holding are already told where it is the only one."""
     own = symbol_pictures(results.symbols[symbol]) if many else []
     calibration = [Section("quantiles", "Calibration", [], own)] if own else []
-    return [rivals_section(results, symbol), *calibration, where_section(results, symbol)]
+    held = managed_pictures(results.symbols[symbol]) if many else []
+    managed = [Section("held", "Volatility-managed holding", [], held)] if held else []
+    return [rivals_section(results, symbol), *calibration, where_section(results, symbol), *managed]
 
 
 def _period(report: WalkReport) -> str:

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 from polyscale.evaluation.breakdown import Part
 from polyscale.report import palette
 from polyscale.report.section import Picture, Section
+from polyscale.report.upright import Mark, add_upright
 from polyscale.report.walk.results import WalkResults
 
 _PICTURES = {  # key of the breakdown: title, what the axis is, may stand beside another
@@ -73,35 +74,13 @@ def _figure(panels: Sequence[tuple[str, Sequence[Part]]], axis: str) -> go.Figur
 
 
 def _add_parts(figure: go.Figure, row: int, horizon: str, parts: list[Part]) -> None:
-    names, ratios = [part.name for part in parts], [part.ratio or 0.0 for part in parts]
-    spans = [_span(part) for part in parts]
-    colours = [_colour(span) for span in spans]
-    for name, span, colour in zip(names, spans, colours, strict=True):
-        if span is not None:
-            figure.add_scatter(
-                x=[name, name],
-                y=list(span),
-                mode="lines",
-                hoverinfo="skip",
-                line={"color": colour, "width": 2},
-                row=row,
-                col=1,
-            )
-    figure.add_scatter(
-        x=names,
-        y=ratios,
-        mode="markers",
-        marker={"color": colours, "size": 8},
-        customdata=[part.num_origins for part in parts],
-        hovertemplate=f"{horizon}, %{{x}}<br>%{{y:.3f}}, %{{customdata}} origins<extra></extra>",
-        row=row,
-        col=1,
-    )
-    ends = [end for span in spans if span for end in span] + ratios + [1.0]
-    low, high = max(0.0, min(ends)), min(_WIDEST, max(ends))
-    room = 0.08 * (high - low or 1.0)
-    figure.update_yaxes(range=[max(0.0, low - room), high + room], row=row, col=1)
-    figure.add_hline(y=1, line={"color": palette.INK, "width": 1}, row=row, col=1)
+    marks = []
+    for part in parts:
+        low, high = _span(part) or (None, None)
+        colour = palette.colour_of(low, high, 1.0, more_is_better=False)
+        hover = f"{horizon}, {part.name}<br>%{{y:.3f}}, {part.num_origins} origins"
+        marks.append(Mark(part.name, part.ratio or 0.0, low, high, colour, hover))
+    add_upright(figure, row, marks, line=1.0, within=(0.0, _WIDEST))
 
 
 def _span(part: Part) -> tuple[float, float] | None:
@@ -110,9 +89,3 @@ def _span(part: Part) -> tuple[float, float] | None:
     if low is None or high is None or part.baseline_mean <= 0:
         return None
     return 1 + low / part.baseline_mean, 1 + high / part.baseline_mean
-
-
-def _colour(span: tuple[float, float] | None) -> str:
-    if span is None:
-        return palette.BASELINE
-    return palette.GOOD if span[1] < 1 else palette.BAD if span[0] > 1 else palette.BASELINE
