@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from polyscale.backtesting.engine import run_backtest
 from polyscale.market.errors import ConfigError, DataError
 from polyscale.market.timeframe import Timeframe
 from polyscale.strategy.decide import decide
 from polyscale.strategy.signal import signals
+from tests.backtesting.market import make_settings
 from tests.strategy.test_signal import HOURS, forecast_of, quarters, rules, targets
 
 UP, FLAT = 0.7, 0.5
@@ -72,6 +74,31 @@ def test_after_a_stop_the_side_is_barred_until_its_horizon_has_passed():
     # the signal at row 1 holds until row 5; the stop at 98.02 is reached in row 2
     assert positions.target.tolist() == [1, 1, 0, 0, 0, 1, 1]
     assert np.isnan(positions.stop[2:5]).all()
+
+
+def test_a_stop_at_the_end_of_the_horizon_is_a_stop_and_the_next_signal_an_entry():
+    forecast = forecast_of([UP] + [FLAT] * 3 + [UP, UP], [0.01] * 6)
+    bars = quarters([100.0] * 6, lows=[100, 100, 100, 100, 97, 100])
+    positions = decide(forecast, rules(stop_loss=2), 0.001, bars)
+    # held from row 0 to row 4, where the horizon ends, the stop is touched and the same side is asked for
+    assert positions.target.tolist() == [1, 1, 1, 1, 0, 1]
+    assert positions.stop[5] == pytest.approx(100 * np.exp(-0.02))
+    assert run_backtest(bars, Timeframe(15), positions, make_settings(), None).n_trades == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_backtest_takes_whatever_levels_are_decided(seed):
+    rng = np.random.default_rng(seed)
+    n = 400
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.004, n)))
+    highs, lows = (close * np.exp(sign * np.abs(rng.normal(0, 0.003, n))) for sign in (1, -1))
+    bars = quarters(close.tolist(), highs.tolist(), lows.tolist())
+    prob_up = rng.uniform(0.3, 0.7, n)
+    forecast = forecast_of(prob_up, np.sign(prob_up - 0.5) * 0.01, rng.uniform(0.002, 0.01, n))
+    levels = {"stop_loss": rng.uniform(0.3, 2), "take_profit": rng.uniform(0.3, 2)}
+    settings = rules(**levels, entry=rng.choice(["market", "limit"]), sizing="confidence", confidence=0.55)
+    result = run_backtest(bars, Timeframe(15), decide(forecast, settings, 0.0, bars), make_settings(), None)
+    assert result.n_trades > 20
 
 
 def test_after_a_stop_the_other_side_may_be_taken_at_once():

@@ -207,6 +207,20 @@ def test_weights_depend_on_the_past_alone():
     np.testing.assert_array_equal(poisoned[:cut], whole[:cut])
 
 
+def test_the_band_is_a_share_of_a_symbols_part():
+    n = 200
+    rng = np.random.default_rng(1)
+    bars = {f"S{i:02}": hourly(walk(i, n)) for i in range(12)}
+    forecasts = {s: forecast_of(frame, 0.5 + rng.uniform(-0.03, 0.03, n)) for s, frame in bars.items()}
+    rules = {"confidence": 0.5, "sizing": "confidence"}
+    settings = portfolio_settings(sleeves=[sleeve(**rules)], rebalance=0.05)
+    weights = weights_of(build_portfolio(forecasts, bars, settings, 0.0))
+    assert 0 < np.abs(weights).max() < 0.006  # a twelfth of 6 %
+    moves = np.abs(np.diff(weights, axis=0))
+    turned = weights[1:] * weights[:-1] <= 0
+    assert moves[(moves > 0) & ~turned].min() > 0.05 / 12
+
+
 def test_a_symbol_without_a_bar_keeps_its_weight_and_is_not_decided():
     forecasts, bars = two_markets(60)
     kept = np.delete(np.arange(60), range(30, 40))

@@ -52,7 +52,7 @@ def decide(
     turns it; without a new signal it is closed when the horizon has passed, or before, where the held side's
     probability falls below ``exit_below``. With shorts forbidden, a signal to sell closes a long position at
     once. Stop and take-profit are those of the entry: resizing does not move them. Where a bar reaches one,
-    the position is over, and its side is not entered again before its horizon has passed.
+    the position is over, and its side is entered again at a later close, once its horizon has passed.
 
     Parameters
     ----------
@@ -173,6 +173,7 @@ def _hold(rows: _Rows, horizon_ms: int, band: float, exit_below: float) -> tuple
     barred, barred_until = 0, 0  # the side that a level has closed
     for t in range(num_rows):
         now, side, target = rows.close_ms[t], rows.side[t], last
+        is_over = False  # a level was reached in this bar
         if has_levels and last != 0.0:
             stop, take = rows.stop[entry], rows.take_profit[entry]
             if (
@@ -181,7 +182,8 @@ def _hold(rows: _Rows, horizon_ms: int, band: float, exit_below: float) -> tuple
                 else (rows.high[t] >= stop or rows.low[t] < take)
             ):
                 barred, barred_until, target = (1 if last > 0.0 else -1), until, 0.0
-        if side != 0 and not (side == barred and now < barred_until):
+                is_over = True
+        if side != 0 and not (side == barred and (is_over or now < barred_until)):
             target, until = rows.wanted[t], now + horizon_ms
         elif now >= until or (rows.prob_up[t] if last > 0.0 else 1.0 - rows.prob_up[t]) < exit_below:
             target = 0.0

@@ -53,7 +53,11 @@ class PortfolioSettings(Settings):
     target_volatility: float | None = Field(
         None, gt=0, description="sd of the account's return a year, by forecast; none: as the sleeves have it"
     )
-    rebalance: float = Field(0.02, ge=0, description="a smaller change of a weight is let be")
+    rebalance: float = Field(
+        0.05,
+        ge=0,
+        description="a smaller change of a weight is let be, share of a symbol's part",
+    )
 
     @model_validator(mode="after")
     def _sleeves_fit(self) -> PortfolioSettings:
@@ -117,9 +121,9 @@ def build_portfolio(
     daily = np.column_stack([_daily_volatility(forecast, times) for forecast in forecasts.values()])
     returns = _returns(bars, settings.every)
     weights = _weights(wanted.sum(axis=1), daily, times, returns, settings)
-    positions = {}
+    positions, band = {}, settings.rebalance * settings.gross / len(forecasts)
     for n, symbol in enumerate(forecasts):
-        held = hold_within(np.ascontiguousarray(weights[:, n]), settings.rebalance)
+        held = hold_within(np.ascontiguousarray(weights[:, n]), band)
         own = np.isin(times, closes[symbol])
         positions[symbol] = Positions(times[own], held[own])
     names = [str(traded_horizon(next(iter(forecasts.values())), each.strategy)) for each in settings.sleeves]
