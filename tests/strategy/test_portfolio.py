@@ -221,6 +221,26 @@ def test_the_band_is_a_share_of_a_symbols_part():
     assert moves[(moves > 0) & ~turned].min() > 0.05 / 12
 
 
+@pytest.mark.parametrize("allocation", ["equal", "inverse_volatility", "risk_budgeting"])
+def test_a_symbol_that_comes_later_has_no_part_before_it_is_forecast(allocation):
+    n, late = 24 * 12, 24 * 8 + 5
+    bars = {symbol: hourly(walk(seed, n)) for seed, symbol in enumerate(("AAA", "BBB"))}
+    settings = portfolio_settings(allocation=allocation, target_volatility=0.4)
+
+    def weights(volatility):
+        forecasts = {"AAA": forecast_of(bars["AAA"], np.full(n, 0.7))}
+        forecasts["BBB"] = forecast_of(bars["BBB"], np.full(n, 0.7), volatility).at(np.arange(late, n))
+        return build_portfolio(forecasts, bars, settings, 0.0).positions["AAA"].target
+
+    one, other = weights(0.02), weights(0.2)
+    alone = build_portfolio(
+        {"AAA": forecast_of(bars["AAA"], np.full(n, 0.7))}, {"AAA": bars["AAA"]}, settings, 0.0
+    )
+    np.testing.assert_allclose(one[:late], alone.positions["AAA"].target[:late])
+    np.testing.assert_array_equal(one[:late], other[:late])
+    assert not np.array_equal(one, other) or allocation == "equal"
+
+
 def test_a_symbol_without_a_bar_keeps_its_weight_and_is_not_decided():
     forecasts, bars = two_markets(60)
     kept = np.delete(np.arange(60), range(30, 40))

@@ -157,10 +157,12 @@ def _weights(
     for start, stop in zip(starts, [*starts[1:], len(times)], strict=True):
         first, last = np.searchsorted(known_at, [times[start] - window, times[start]], side="right")
         seen = past[first:last]
-        shares = allocate(settings.allocation, daily[start], seen)
+        known = np.isfinite(daily[start])  # a symbol has no part of the account before its first forecast
+        shares = np.zeros(len(known))
+        shares[known] = allocate(settings.allocation, daily[start, known], seen[:, known])
         rows = wanted[start:stop] * shares
         if settings.target_volatility is not None:
-            exposed = rows * daily[start:stop]
+            exposed = rows * np.nan_to_num(daily[start:stop])
             variance = np.einsum("ti,ij,tj->t", exposed, correlation(seen), exposed)
             a_year = np.sqrt(np.maximum(variance, 0.0) * YEAR_MS / DAY_MS)
             rows = (
@@ -185,11 +187,12 @@ def _closes(frame: pl.DataFrame) -> Times:
 
 
 def _daily_volatility(forecast: Forecast, times: Times) -> Floats:
-    """[T] of the longest horizon, scaled to a day: the newest forecast, before the first one the first."""
+    """[T] of the longest horizon, scaled to a day: the newest forecast; NaN before the first one."""
     h = forecast.horizon_index(max(forecast.horizons))
     newest = np.searchsorted(forecast.close_time, times, side="right") - 1
     scale = np.sqrt(DAY_MS / max(forecast.horizons).ms)
-    return np.asarray(np.maximum(forecast.volatility[np.maximum(newest, 0), h], 1e-12) * scale)
+    found = np.maximum(forecast.volatility[np.maximum(newest, 0), h], 1e-12) * scale
+    return np.where(newest < 0, np.nan, found)
 
 
 def _returns(bars: Mapping[str, pl.DataFrame], every: Timeframe) -> tuple[Times, Floats]:
