@@ -175,6 +175,13 @@ def test_a_strategy_that_never_trades_is_studied_too():
     assert told["trade_order"]["reason"]
 
 
+def test_a_horizon_that_was_not_forecast_is_told():
+    forecast, bars = made_up()
+    rules = RULES.model_copy(update={"horizon": Timeframe(120)})
+    with pytest.raises(DataError, match="horizon 2h was not forecast"):
+        polyscale.study_strategy(forecast, bars, "1h", rules, COSTS, judged=JUDGED)
+
+
 def test_portfolios_from_python_obey_order_rules():
     forecasts, bars = {}, {}
     for seed, symbol in enumerate(("AAA", "BBB")):

@@ -153,3 +153,5 @@ def test_bars_that_lack_a_forecasts_own_are_refused():
     forecast = forecast_of([0.7, 0.5], [0.01, 0.0])
     with pytest.raises(DataError, match=r"1 of 2 are not there, first 2025-01-01T00:30"):
         decide(forecast, rules(), 0.001, quarters([100.0]))
+    with pytest.raises(DataError, match=r"2 of 2 are not there"):
+        decide(forecast, rules(), 0.001, quarters([100.0])[:0])

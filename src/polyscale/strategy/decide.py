@@ -113,7 +113,8 @@ def decide(
 def _rows_of(origin_ms: Times, close_ms: Times) -> Times:
     """The row of each origin among the closes of all bars."""
     rows = np.searchsorted(close_ms, origin_ms)
-    missing = (rows == len(close_ms)) | (close_ms[np.minimum(rows, len(close_ms) - 1)] != origin_ms)
+    missing = rows == len(close_ms)
+    missing[~missing] = close_ms[rows[~missing]] != origin_ms[~missing]
     if missing.any():
         first = origin_ms[missing][:1].astype("datetime64[ms]")[0]
         raise DataError(

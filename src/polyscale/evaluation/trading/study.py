@@ -37,6 +37,7 @@ from polyscale.market.timeframe import Timeframe
 from polyscale.strategy.decide import decide
 from polyscale.strategy.managed import ManagedSettings
 from polyscale.strategy.settings import StrategySettings
+from polyscale.strategy.signal import traded_horizon
 
 CONFIDENCES: Final = (0.5, 0.525, 0.55, 0.6)
 EDGES: Final = (0.0, 1.0, 2.0)
@@ -114,10 +115,11 @@ def study(
         If the bars hold fewer than two days, or break another contract of the parts.
     """
     (symbol,) = exchange.grid.symbols
+    horizon = traded_horizon(forecast, strategy)
+    forecast.horizon_index(horizon)  # a horizon that was not forecast is told as such
     comparison = compare_scale_strategies(
         exchange, {symbol: forecast}, {symbol: bars}, strategy, costs, managed, judged
     )
-    horizon = strategy.horizon or max(forecast.horizons)
     line, hold = comparison.line(str(horizon)), comparison.line(HOLD).result
     found = sweep(
         exchange,
