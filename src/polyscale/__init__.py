@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polyscale import audit
+    from polyscale.backtesting.settings import BacktestSettings
     from polyscale.market.bars import Market
     from polyscale.market.errors import PolyscaleError
+    from polyscale.market.position import Positions
     from polyscale.market.timeframe import Timeframe
     from polyscale.pipeline.api import (
         attention_maps,
@@ -36,10 +38,13 @@ if TYPE_CHECKING:
     from polyscale.pipeline.run import Run
     from polyscale.pipeline.strategies import (
         backtest_portfolio,
+        backtest_positions,
         compare_scale_strategies,
         study_strategy,
     )
     from polyscale.store.store import Store
+    from polyscale.strategy.portfolio import PortfolioSettings
+    from polyscale.strategy.settings import StrategySettings
 
 __version__ = "0.1.0"
 
@@ -48,6 +53,7 @@ _HOMES = {
     "audit_run": "polyscale.pipeline.api",
     "backtest": "polyscale.pipeline.api",
     "backtest_portfolio": "polyscale.pipeline.strategies",
+    "backtest_positions": "polyscale.pipeline.strategies",
     "compare_scale_strategies": "polyscale.pipeline.strategies",
     "evaluate": "polyscale.pipeline.api",
     "explain_run": "polyscale.pipeline.api",
@@ -57,18 +63,26 @@ _HOMES = {
     "read_bars": "polyscale.pipeline.api",
     "study_strategy": "polyscale.pipeline.strategies",
     "walk_forward": "polyscale.pipeline.api",
+    "BacktestSettings": "polyscale.backtesting.settings",
     "Market": "polyscale.market.bars",
     "PolyscaleError": "polyscale.market.errors",
+    "PortfolioSettings": "polyscale.strategy.portfolio",
+    "Positions": "polyscale.market.position",
     "Run": "polyscale.pipeline.run",
     "Store": "polyscale.store.store",
+    "StrategySettings": "polyscale.strategy.settings",
     "Timeframe": "polyscale.market.timeframe",
 }
 
 __all__ = [
+    "BacktestSettings",
     "Market",
     "PolyscaleError",
+    "PortfolioSettings",
+    "Positions",
     "Run",
     "Store",
+    "StrategySettings",
     "Timeframe",
     "__version__",
     "attention_maps",
@@ -76,6 +90,7 @@ __all__ = [
     "audit_run",
     "backtest",
     "backtest_portfolio",
+    "backtest_positions",
     "compare_scale_strategies",
     "evaluate",
     "explain_run",

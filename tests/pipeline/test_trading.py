@@ -194,6 +194,19 @@ def test_portfolios_from_python_obey_order_rules():
     np.testing.assert_allclose(units, np.round(units), atol=1e-9)
 
 
+def test_positions_of_ones_own_are_traded():
+    _, bars = made_up()
+    times = bars["close_time"].dt.replace_time_zone(None).to_numpy()
+    rising = (bars["close"] > bars["close"].shift(24)).fill_null(False).to_numpy()
+    positions = polyscale.Positions(times, 0.5 * rising)
+    costs = polyscale.BacktestSettings(fee_bps=5.5, slippage_bps=1, assumed_funding_8h=1e-4)
+    result = polyscale.backtest_positions({"AAA": positions}, {"AAA": bars}, "1h", costs)
+    assert result.n_trades > 3
+    assert result.holdings["symbol"].unique().to_list() == ["AAA"]
+    with pytest.raises(ConfigError, match=r"must be of \['AAA'\], got \['BBB'\] as well"):
+        polyscale.backtest_positions({}, {"AAA": bars}, "1h", costs, rules={"BBB": OrderRules()})
+
+
 def test_symbols_that_do_not_fit_are_refused():
     forecast, bars = made_up()
     with pytest.raises(ConfigError, match=r"forecast \['A'\], got \['B'\]"):

@@ -18,6 +18,7 @@ from polyscale.evaluation.trading import compare, study
 from polyscale.market.errors import ConfigError
 from polyscale.market.forecast import Forecast
 from polyscale.market.order_rules import OrderRules
+from polyscale.market.position import Positions
 from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.trading import bars_of_test
 from polyscale.strategy.managed import ManagedSettings
@@ -151,6 +152,36 @@ def backtest_portfolio(
     return exchange.run(built.positions, costs)
 
 
+def backtest_positions(
+    positions: Mapping[str, Positions],
+    bars: Bars,
+    timeframe: str,
+    costs: BacktestSettings,
+    funding: Funding | None = None,
+    *,
+    rules: Rules | None = None,
+) -> BacktestResult:
+    """Trade positions of one's own, of one symbol or many on one account.
+
+    Parameters
+    ----------
+    positions
+        By symbol, each decided at the close of one of its bars and filled at its next bar's open.
+    bars
+        By symbol, checked. The run spans all of them: cut them to the time that is to be measured.
+    funding, rules
+        As in `compare_scale_strategies`.
+
+    Raises
+    ------
+    ConfigError
+        If funding or rules are of symbols without bars.
+    DataError
+        If bars, funding or positions break their contract.
+    """
+    return _exchange(bars, timeframe, costs, funding, rules).run(positions, costs)
+
+
 def _open(
     forecasts: Forecasts,
     bars: Bars,
@@ -164,12 +195,22 @@ def _open(
         raise ConfigError(
             f"bars must be given for the symbols that are forecast {list(forecasts)}, got {list(bars)}"
         )
-    strangers = [symbol for each in (funding, rules) for symbol in (each or {}) if symbol not in forecasts]
-    if strangers:
-        raise ConfigError(f"funding and rules must be of {list(forecasts)}, got {strangers} as well")
     spanned = {symbol: bars_of_test(bars[symbol], forecasts[symbol]) for symbol in forecasts}
+    return spanned, _exchange(spanned, timeframe, costs, funding, rules)
+
+
+def _exchange(
+    bars: Bars,
+    timeframe: str,
+    costs: BacktestSettings,
+    funding: Funding | None,
+    rules: Rules | None,
+) -> Exchange:
+    strangers = [symbol for each in (funding, rules) for symbol in (each or {}) if symbol not in bars]
+    if strangers:
+        raise ConfigError(f"funding and rules must be of {list(bars)}, got {strangers} as well")
     assets = {
         symbol: Asset(frame, (funding or {}).get(symbol), (rules or {}).get(symbol, OrderRules()))
-        for symbol, frame in spanned.items()
+        for symbol, frame in bars.items()
     }
-    return spanned, Exchange.open(assets, Timeframe.parse(timeframe), costs)
+    return Exchange.open(assets, Timeframe.parse(timeframe), costs)
