@@ -21,7 +21,7 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
 from polyscale.market.settings import Settings
 from polyscale.market.timeframe import DAY_MS, Timeframe
-from polyscale.strategy.allocation import Allocation, allocate, correlation
+from polyscale.strategy.allocation import Allocation, allocate, variance
 from polyscale.strategy.combine import at_closes
 from polyscale.strategy.decide import decide
 from polyscale.strategy.hold import hold_within
@@ -163,8 +163,7 @@ def _weights(
         rows = wanted[start:stop] * shares
         if settings.target_volatility is not None:
             exposed = rows * np.nan_to_num(daily[start:stop])
-            variance = np.einsum("ti,ij,tj->t", exposed, correlation(seen), exposed)
-            a_year = np.sqrt(np.maximum(variance, 0.0) * YEAR_MS / DAY_MS)
+            a_year = np.sqrt(variance(exposed, seen) * YEAR_MS / DAY_MS)
             rows = (
                 rows
                 * np.divide(settings.target_volatility, a_year, out=np.zeros_like(a_year), where=a_year > 0)[
@@ -196,7 +195,7 @@ def _daily_volatility(forecast: Forecast, times: Times) -> Floats:
 
 
 def _returns(bars: Mapping[str, pl.DataFrame], every: Timeframe) -> tuple[Times, Floats]:
-    """Hourly log returns of all symbols, or finer if the grid is; without a bar a return is 0."""
+    """Hourly log returns of all symbols, or finer if the grid is; 0 without a bar, NaN before the first."""
     step = Timeframe(min(60, every.minutes))
     closes = {symbol: _closes(frame) for symbol, frame in bars.items()}
     times = np.unique(np.concatenate(list(closes.values())))
@@ -206,6 +205,6 @@ def _returns(bars: Mapping[str, pl.DataFrame], every: Timeframe) -> tuple[Times,
     columns = []
     for symbol, frame in bars.items():
         newest = np.searchsorted(closes[symbol], times, side="right") - 1
-        price = frame["close"].to_numpy()[np.maximum(newest, 0)]
+        price = np.where(newest < 0, np.nan, frame["close"].to_numpy()[np.maximum(newest, 0)])
         columns.append(np.diff(np.log(price)))
     return times[1:], np.column_stack(columns)
