@@ -8,7 +8,7 @@ limits; what is known is the past of the bars and the forecasts that have been m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +77,7 @@ class Portfolio:
 
     positions: dict[str, Positions]
     close_time: Times  # [T] at which weights are decided
-    sleeves: tuple[str, ...]  # names, by horizon
+    sleeves: tuple[str, ...]  # names that differ, by horizon
     wanted: Floats  # [T, K, N] share times target of sleeve and symbol, before allocation and limits
 
 
@@ -126,8 +126,16 @@ def build_portfolio(
         held = hold_within(np.ascontiguousarray(weights[:, n]), band)
         own = np.isin(times, closes[symbol])
         positions[symbol] = Positions(times[own], held[own])
-    names = [str(traded_horizon(next(iter(forecasts.values())), each.strategy)) for each in settings.sleeves]
-    return Portfolio(positions, times, tuple(names), wanted)
+    horizons = [traded_horizon(next(iter(forecasts.values())), each.strategy) for each in settings.sleeves]
+    return Portfolio(positions, times, told_apart([str(horizon) for horizon in horizons]), wanted)
+
+
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that differ: the second sleeve of a horizon says that it is."""
+    return tuple(
+        name if name not in names[:k] else f"{name} ({names[:k].count(name) + 1})"
+        for k, name in enumerate(names)
+    )
 
 
 def limited(weights: Floats, gross: float, net: float, per_asset: float) -> Floats:
