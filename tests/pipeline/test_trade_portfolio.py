@@ -22,6 +22,7 @@ def told():
     forecasts, bars = two_markets(NUM)
     tested = {symbol: each.at(np.arange(FIRST, NUM)) for symbol, each in forecasts.items()}
     text = small().replace("{timeframe: 15m, lookback: 16}, ", "").replace("timeframe: 15m", "timeframe: 1h")
+    text = text.replace("slippage_bps: 1,", "slippage_bps: 1, max_leverage: 3,")  # no cap on what is held
     config = parse_config(text.replace("encoders: [{layers: 1, heads: 2}, ", "encoders: ["), "two")
     items = [SymbolBars(Market("sim", "linear", symbol), frame) for symbol, frame in bars.items()]
     return tested, bars, trade_portfolio(config, SETTINGS, tested, items)
@@ -42,7 +43,7 @@ def test_equal_parts_are_held_beside_it(told):
 
 def test_bars_before_the_test_stand_behind_its_correlations(told):
     tested, bars, found = told
-    costs = BacktestSettings(fee_bps=5, slippage_bps=1, assumed_funding_8h=1e-4)
+    costs = BacktestSettings(fee_bps=5, slippage_bps=1, assumed_funding_8h=1e-4, max_leverage=3)
     same = polyscale.backtest_portfolio(tested, bars, "1h", SETTINGS, costs)
     np.testing.assert_allclose(same.equity, found.result.equity, rtol=1e-12)
     cut = {symbol: frame[FIRST:] for symbol, frame in bars.items()}

@@ -30,7 +30,7 @@ ACCOUNT = costs()
 
 @pytest.fixture(scope="module")
 def market():
-    """Forecasts at every third close, midnight among them; the volatility of the day is not that of the four hours."""
+    """Forecasts at every third close, midnight among them; each horizon's volatility goes its own way."""
     bars, rng = hourly(walk(1, NUM)), np.random.default_rng(2)
     whole = forecast_of(bars, np.clip(0.5 + 0.1 * rng.normal(size=NUM), 0.01, 0.99))
     volatility = np.exp(rng.normal(size=(NUM, 2))) * [0.01, 0.03]
