@@ -184,12 +184,12 @@ def test_a_deflated_ratio_is_claimed_above_the_level_alone():
 
 
 @pytest.mark.parametrize(
-    ("probability", "told"), [(0.1, "helped here"), (0.5, "Noise gives this as well"), (0.9, "did badly")]
+    ("probability", "told"), [(0.04, "helped here"), (0.1, "Noise gives this as well"), (0.95, "did badly")]
 )
 def test_overfitting_is_told_with_how_noisy_it_is(probability, told):
     text = overfitting(Overfitting(probability, 0.4, None, np.zeros(1), 30, 100)).text
     assert told in text
-    assert "for pure noise it ranges from about 0.25 to 0.85" in text
+    assert "for pure noise it ranges from about 0.05 to 0.9" in text
 
 
 def test_months_are_those_of_the_study_and_colours_go_by_the_interval(study):

@@ -10,6 +10,7 @@ import numpy as np
 from polyscale.backtesting.measures import Absent
 from polyscale.backtesting.result import BacktestResult
 from polyscale.evaluation.scorecard import HorizonScore
+from polyscale.evaluation.trading.significance import NOISE
 from polyscale.evaluation.trading.study import Study
 from polyscale.evaluation.verdict import has_edge, verdict
 from polyscale.market.errors import RunError
@@ -87,7 +88,8 @@ def study_sentences(looked_into: dict[str, Any]) -> list[str]:
     overfit = looked_into["significance"]["overfitting"]
     said.append(
         f"Probability of overfitting over {overfit['num_sets']} sets of rules: "
-        f"{_percent(overfit['probability'])} (pure noise gives anything from 25 to 85 %)."
+        f"{_percent(overfit['probability'])} (pure noise gives anything from {100 * NOISE[0]:.0f} to "
+        f"{100 * NOISE[1]:.0f} %)."
         if overfit["probability"] is not None
         else f"No probability of overfitting: {overfit['reason']}."
     )

@@ -16,7 +16,7 @@ from polyscale.report import palette
 from polyscale.report.section import Picture, Section, Table
 from polyscale.report.wording import number, percent
 from polyscale.strategy.combine import at_closes
-from polyscale.strategy.portfolio import Portfolio
+from polyscale.strategy.portfolio import Portfolio, told_apart
 
 _NOTHING = (
     "Nothing was held: no target was ever larger than the band within which a weight is let be, or no sleeve "
@@ -83,7 +83,7 @@ def sleeves_section(portfolio: Portfolio) -> Section:
     """Mean absolute target of each sleeve in each symbol, before and after sharing out and limits."""
     wanted_kn = np.abs(portfolio.wanted).mean(axis=0)
     held_n = np.abs(held_weights(portfolio)).mean(axis=0)
-    symbols, sleeves = list(portfolio.positions), _named(portfolio.sleeves)
+    symbols, sleeves = list(portfolio.positions), list(told_apart(portfolio.sleeves))
     figure = _map(wanted_kn, sleeves, symbols)
     most = int(np.argmax(wanted_kn.sum(axis=1)))
     asked = number(100.0 * float(wanted_kn[most].sum()), 1, unit=" %")
@@ -134,14 +134,6 @@ def _map(wanted_kn: Floats, sleeves: list[str], symbols: list[str]) -> go.Figure
     figure.update_yaxes(**category, autorange="reversed")
     figure.update_layout(margin={"t": 30, "b": 8})
     return figure
-
-
-def _named(sleeves: tuple[str, ...]) -> list[str]:
-    """Names that differ: the second sleeve of a horizon says that it is."""
-    return [
-        name if name not in sleeves[:k] else f"{name} ({sleeves[:k].count(name) + 1})"
-        for k, name in enumerate(sleeves)
-    ]
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from polyscale.evaluation.deflated_sharpe import SharpeScore
 from polyscale.evaluation.overfitting import Overfitting
+from polyscale.evaluation.trading.significance import NOISE
 from polyscale.report.finding import Finding, not_asked
 from polyscale.report.wording import number, percent
 
 _SHARPE, _SEARCH = "Sharpe ratio, deflated", "Overfitting"
-_NOISE = (0.25, 0.85)  # where the probability of overfitting comes out for searches among noise
 
 
 def deflated(sharpe: SharpeScore, level: float) -> Finding:
@@ -41,7 +41,7 @@ def overfitting(found: Overfitting) -> Finding:
     """How often the set that was best in half of the time is below the median in the other half."""
     if found.probability is None:
         return not_asked(_SEARCH, found.reason)
-    low, high = _NOISE
+    low, high = NOISE
     told = (
         f"Of {number(found.num_sets, 0)} parameter sets, the best in one half of the time was in the lower "
         f"half of all in the other with a probability of {number(found.probability, 2)}"

@@ -33,16 +33,45 @@ MIN_RETURNS: Final = 100  # with fewer a correlation is noise
 _MIN_DEVIATION: Final = 1e-12
 
 
+def grounded(returns: Floats) -> NDArray[np.bool_]:
+    """[N] of past returns [T, N]: which symbols have at least `MIN_RETURNS`, that vary where all have one.
+
+    NaN is no return: the symbol was not there yet.
+    """
+    enough = np.isfinite(returns).sum(axis=0) >= MIN_RETURNS
+    if not enough.any():
+        return enough
+    enough[enough] = _shared(returns, enough).std(axis=0) > _MIN_DEVIATION
+    return enough
+
+
 def correlation(returns: Floats) -> Floats:
-    """[N, N] of past returns [T, N]; all ones, no diversification, where they are too few or do not vary."""
-    num = returns.shape[1]
-    if len(returns) < MIN_RETURNS:
-        return np.ones((num, num))
-    deviation = returns.std(axis=0)
-    moving = deviation > _MIN_DEVIATION
-    scaled = (returns - returns.mean(axis=0)) / np.where(moving, deviation, 1.0)
-    found = scaled.T @ scaled / len(returns)
-    return np.where(moving[:, None] & moving[None, :], found, 1.0)
+    """[N, N] of past returns [T, N]; one, no diversification, for what has too few or stands still.
+
+    Of the rows in which all of the others have a return: zeros in place of those that a late symbol has not
+    would make it look independent.
+    """
+    num, moving = returns.shape[1], grounded(returns)
+    found = np.ones((num, num))
+    if moving.any():
+        scaled = _shared(returns, moving)
+        scaled = (scaled - scaled.mean(axis=0)) / scaled.std(axis=0)
+        found[np.ix_(moving, moving)] = scaled.T @ scaled / len(scaled)
+    return found
+
+
+def variance(exposed: Floats, returns: Floats) -> Floats:
+    """[T] of accounts that hold ``exposed`` [T, N], weights times forecast volatilities.
+
+    A correlation that is not known is taken to be against us: two longs move together, a long and a short
+    apart. With a one for both, a short would hedge what nobody knows that it hedges.
+    """
+    known = grounded(returns)
+    unknown = ~(known[:, None] & known[None, :])
+    sure = np.where(unknown, 0.0, correlation(returns))
+    size = np.abs(exposed)
+    found = np.einsum("ti,ij,tj->t", exposed, sure, exposed)
+    return np.maximum(found + np.einsum("ti,ij,tj->t", size, unknown.astype(np.float64), size), 0.0)
 
 
 def allocate(rule: Allocation, volatility: Floats, returns: Floats) -> Floats:
@@ -53,8 +82,9 @@ def allocate(rule: Allocation, volatility: Floats, returns: Floats) -> Floats:
     volatility
         [N] forecast standard deviation of each symbol's return, > 0, all over the same horizon.
     returns
-        [T, N] past returns, known. Fewer than `MIN_RETURNS` leave an optimiser no ground: then the shares are
-        those of inverse volatility.
+        [T, N] past returns, known; NaN where a symbol was not there yet. Fewer than `MIN_RETURNS`, or a price
+        that stands still, leave an optimiser no ground: such a symbol has its share of inverse volatility,
+        and the optimiser shares out what is left among the others.
 
     Raises
     ------
@@ -65,15 +95,22 @@ def allocate(rule: Allocation, volatility: Floats, returns: Floats) -> Floats:
     if rule == "equal" or num == 1:
         return np.full(num, 1.0 / num)
     inverse = 1.0 / volatility
-    if rule == "inverse_volatility" or len(returns) < MIN_RETURNS:
-        return inverse / inverse.sum()
-    deviation = returns.std(axis=0, ddof=1)
-    scaled = returns * np.where(
-        deviation > _MIN_DEVIATION, volatility / np.maximum(deviation, _MIN_DEVIATION), 0
-    )
+    shares: Floats = inverse / inverse.sum()
+    moving = grounded(returns)
+    if rule == "inverse_volatility" or moving.sum() < 2:
+        return shares
+    past = _shared(returns, moving)
+    scaled = past * (volatility[moving] / past.std(axis=0, ddof=1))
     weights = np.asarray(_optimiser(rule).fit(scaled / scaled.std()).weights_, dtype=np.float64)
     weights = np.maximum(weights, 0.0)
-    return weights / weights.sum()
+    shares[moving] = shares[moving].sum() * weights / weights.sum()
+    return shares
+
+
+def _shared(returns: Floats, moving: NDArray[np.bool_]) -> Floats:
+    """Returns of the symbols that have ground, where all of them have one."""
+    kept = returns[:, moving]
+    return kept[np.isfinite(kept).all(axis=1)]
 
 
 def _optimiser(rule: Allocation) -> Any:

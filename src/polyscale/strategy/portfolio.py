@@ -8,7 +8,7 @@ limits; what is known is the past of the bars and the forecasts that have been m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
 from polyscale.market.settings import Settings
 from polyscale.market.timeframe import DAY_MS, Timeframe
-from polyscale.strategy.allocation import Allocation, allocate, correlation
+from polyscale.strategy.allocation import Allocation, allocate, variance
 from polyscale.strategy.combine import at_closes
 from polyscale.strategy.decide import decide
 from polyscale.strategy.hold import hold_within
@@ -77,7 +77,7 @@ class Portfolio:
 
     positions: dict[str, Positions]
     close_time: Times  # [T] at which weights are decided
-    sleeves: tuple[str, ...]  # names, by horizon
+    sleeves: tuple[str, ...]  # names that differ, by horizon
     wanted: Floats  # [T, K, N] share times target of sleeve and symbol, before allocation and limits
 
 
@@ -126,8 +126,16 @@ def build_portfolio(
         held = hold_within(np.ascontiguousarray(weights[:, n]), band)
         own = np.isin(times, closes[symbol])
         positions[symbol] = Positions(times[own], held[own])
-    names = [str(traded_horizon(next(iter(forecasts.values())), each.strategy)) for each in settings.sleeves]
-    return Portfolio(positions, times, tuple(names), wanted)
+    horizons = [traded_horizon(next(iter(forecasts.values())), each.strategy) for each in settings.sleeves]
+    return Portfolio(positions, times, told_apart([str(horizon) for horizon in horizons]), wanted)
+
+
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that differ: the second sleeve of a horizon says that it is."""
+    return tuple(
+        name if name not in names[:k] else f"{name} ({names[:k].count(name) + 1})"
+        for k, name in enumerate(names)
+    )
 
 
 def limited(weights: Floats, gross: float, net: float, per_asset: float) -> Floats:
@@ -163,8 +171,7 @@ def _weights(
         rows = wanted[start:stop] * shares
         if settings.target_volatility is not None:
             exposed = rows * np.nan_to_num(daily[start:stop])
-            variance = np.einsum("ti,ij,tj->t", exposed, correlation(seen), exposed)
-            a_year = np.sqrt(np.maximum(variance, 0.0) * YEAR_MS / DAY_MS)
+            a_year = np.sqrt(variance(exposed, seen) * YEAR_MS / DAY_MS)
             rows = (
                 rows
                 * np.divide(settings.target_volatility, a_year, out=np.zeros_like(a_year), where=a_year > 0)[
@@ -196,7 +203,7 @@ def _daily_volatility(forecast: Forecast, times: Times) -> Floats:
 
 
 def _returns(bars: Mapping[str, pl.DataFrame], every: Timeframe) -> tuple[Times, Floats]:
-    """Hourly log returns of all symbols, or finer if the grid is; without a bar a return is 0."""
+    """Hourly log returns of all symbols, or finer if the grid is; 0 without a bar, NaN before the first."""
     step = Timeframe(min(60, every.minutes))
     closes = {symbol: _closes(frame) for symbol, frame in bars.items()}
     times = np.unique(np.concatenate(list(closes.values())))
@@ -206,6 +213,6 @@ def _returns(bars: Mapping[str, pl.DataFrame], every: Timeframe) -> tuple[Times,
     columns = []
     for symbol, frame in bars.items():
         newest = np.searchsorted(closes[symbol], times, side="right") - 1
-        price = frame["close"].to_numpy()[np.maximum(newest, 0)]
+        price = np.where(newest < 0, np.nan, frame["close"].to_numpy()[np.maximum(newest, 0)])
         columns.append(np.diff(np.log(price)))
     return times[1:], np.column_stack(columns)

@@ -126,3 +126,17 @@ def test_what_is_refused():
     times = bars["close_time"].dt.replace_time_zone(None).to_numpy()
     with pytest.raises(DataError, match=r"of one symbol, got 1 forecasts of \['A', 'B'\]"):
         compare_managed(exchange, times, {"one": known}, DAY, ManagedSettings(), FREE, JUDGED)
+
+
+def test_figures_of_an_account_are_those_of_its_days():
+    bars, known = calm_and_wild(40)
+    found = compared({"one": known}, bars).accounts["one"]
+    exchange = open_market(FREE, timeframe=HOUR, A=bars)
+    times = bars["close_time"].dt.replace_time_zone(None).to_numpy().astype("datetime64[ms]")
+    settings = ManagedSettings(target_volatility=0.3, rebalance=0.0, max_leverage=2.0)
+    daily = returns_by(exchange.run({"A": volatility_managed(times, known, DAY, settings)}, FREE), DAY)
+    assert found.volatility == pytest.approx(daily.std(ddof=1) * math.sqrt(365))
+    assert found.sharpe_ratio == pytest.approx(daily.mean() / daily.std(ddof=1) * math.sqrt(365))
+    weeks = [daily[i : i + 7] for i in range(0, 35, 7)]
+    missed = [abs(math.log(math.sqrt(np.square(week).mean() * 365) / 0.3)) for week in weeks]
+    assert found.miss == pytest.approx(np.mean(missed))

@@ -128,3 +128,18 @@ def test_where_there_is_no_break_even_there_is_a_reason():
     soaring = [(100, 100), (100, 1e13), (1e13, 1e13)]
     found = break_even_cost(*hourly(soaring, [1.0, 0.0]))
     assert found == Absent("it does not lose at a cost of 100 % of the value traded")
+
+
+def test_a_makers_fee_is_varied_with_the_takers():
+    bars = walk(5)
+    close = bars["close"].to_numpy()
+    targets = coin_flips(bars.height, np.random.default_rng(2), 20)
+    order = np.maximum.accumulate(np.where(np.append(True, np.diff(targets) != 0), np.arange(bars.height), 0))
+    away = close * (1 - 5e-4 * np.sign(np.diff(targets, prepend=0.0)))  # not met by the open: it rests
+    positions = {"A": positions_over(bars, targets, limit=away[order])}
+    exchange = open_market(ACCOUNT, A=bars)
+    rows = {row.fee_factor: row for row in vary(exchange, positions, ACCOUNT) if row.slippage_factor == 1}
+    assert (exchange.run(positions, ACCOUNT).fills["kind"] == "limit").sum() > 10
+    for factor in (0.0, 0.5, 2.0):
+        account = costs(fee_bps=5.0 * factor, maker_fee_bps=2.0 * factor, slippage_of_range=0.02)
+        assert rows[factor].total_return == exchange.run(positions, account).total_return

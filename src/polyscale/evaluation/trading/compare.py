@@ -15,12 +15,14 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from polyscale.backtesting.book import BAR
 from polyscale.backtesting.engine import Exchange
 from polyscale.backtesting.result import BacktestResult
 from polyscale.backtesting.settings import BacktestSettings
 from polyscale.evaluation.bootstrap import Bootstrap, Interval, block_length, mean_interval
 from polyscale.evaluation.settings import EvaluationSettings
 from polyscale.evaluation.trading.by_period import returns_by
+from polyscale.evaluation.trading.entries import opens_trade
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
@@ -140,12 +142,11 @@ def compare_scale_strategies(
 
 
 def trade_returns(result: BacktestResult) -> np.ndarray:
-    """Net return of each closed trade, as a fraction of the equity at the close before its entry."""
-    closed = result.trades.filter(pl.col("exit_time").is_not_null())
-    entered = closed["entry_time"].dt.epoch("ms").to_numpy()
-    before = np.searchsorted(result.grid.close_ms, entered, side="right") - 1
-    equity = np.where(before < 0, result.initial_capital, result.equity[np.maximum(before, 0)])
-    return np.asarray(closed["net_pnl"].to_numpy() / equity)
+    """Net return of each closed trade, as a share of the equity at the close before its entry's bar."""
+    fills = result.events.fills
+    entry_bar = fills[opens_trade(fills), BAR].astype(np.int64)  # of each trade; nothing fills in the first
+    closed = result.trades["exit_time"].is_not_null().to_numpy()
+    return np.asarray((result.trades["net_pnl"].to_numpy() / result.equity[entry_bar - 1])[closed])
 
 
 def _whole(frame: pl.DataFrame) -> Positions:

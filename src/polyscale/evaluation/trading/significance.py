@@ -8,7 +8,7 @@ need every set that was tried, those that were thrown away too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float64
@@ -19,6 +19,9 @@ from polyscale.evaluation.trading.sweep import Sweep
 from polyscale.market.errors import DataError
 
 # Shapes: d periods, n parameter sets.
+# Where nine in ten probabilities of overfitting lie that searches of a study's grid of rules among noise come
+# to, on random walks of 70 to 150 days: sets that share their trades tell less than as many that do not.
+NOISE: Final = (0.05, 0.9)
 
 
 @dataclass(frozen=True, eq=False)
