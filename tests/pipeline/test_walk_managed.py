@@ -11,9 +11,10 @@ from polyscale.market.bars import Market
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.load import SymbolBars
-from polyscale.pipeline.trading import account_settings, bars_of_test, exchange_of
+from polyscale.pipeline.trading import account_settings, exchange_of
 from polyscale.pipeline.walk.assemble import OWN
 from polyscale.pipeline.walk.managed import managed_of
+from polyscale.strategy.span import bars_of_test
 from tests.report.walk_sample import CONFIG, RIVALS, track
 
 DAYS = 12

@@ -43,13 +43,13 @@ from polyscale.pipeline.load import (
 from polyscale.pipeline.run import Observer, Run, Silent, again, start, train
 from polyscale.pipeline.run import evaluate as evaluate_run
 from polyscale.pipeline.run import load_run as open_run
-from polyscale.pipeline.trading import bars_of_test
 from polyscale.pipeline.walk.evaluate import begin as begin_walk
 from polyscale.pipeline.walk.evaluate import evaluate_walk
 from polyscale.report.page import SymbolReport
 from polyscale.store.store import DataVersion, Store
 from polyscale.strategy.decide import decide
 from polyscale.strategy.settings import StrategySettings
+from polyscale.strategy.span import bars_of_test
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ from polyscale.forecast.predict import predict
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.pipeline.load import SymbolBars
-from polyscale.pipeline.trading import account_settings, bars_of_test, exchange_of, study_of, trade
+from polyscale.pipeline.trading import account_settings, exchange_of, study_of, trade
 from polyscale.report.page import SymbolReport
+from polyscale.strategy.span import bars_of_test
 from polyscale.training.batches import Part
 from polyscale.training.model_file import Model
 

@@ -33,10 +33,11 @@ from polyscale.pipeline.load import SymbolBars, describe_version, fingerprint, s
 from polyscale.pipeline.provenance import provenance
 from polyscale.pipeline.publish import write_report
 from polyscale.pipeline.tell import PORTFOLIO, metrics_of, money_of, portfolio_dict, study_dict
-from polyscale.pipeline.trading import bars_of_test, exchange_of, study_of, trade, trade_portfolio
+from polyscale.pipeline.trading import exchange_of, study_of, trade, trade_portfolio
 from polyscale.report.page import SymbolReport
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import DataVersion
+from polyscale.strategy.span import bars_of_test
 from polyscale.training.model_file import Model, load_model, save_model
 from polyscale.training.progress import EpochReport
 

@@ -20,10 +20,10 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.order_rules import OrderRules
 from polyscale.market.position import Positions
 from polyscale.market.timeframe import Timeframe
-from polyscale.pipeline.trading import bars_of_test
 from polyscale.strategy.managed import ManagedSettings
 from polyscale.strategy.portfolio import PortfolioSettings, build_portfolio
 from polyscale.strategy.settings import StrategySettings
+from polyscale.strategy.span import bars_of_test
 
 Bars = Mapping[str, pl.DataFrame]
 Forecasts = Mapping[str, Forecast]

@@ -19,13 +19,13 @@ from polyscale.config.run_config import RunConfig
 from polyscale.evaluation.trading.by_period import last_bars
 from polyscale.evaluation.trading.study import Study, study
 from polyscale.evaluation.trading.sweep import DAY
-from polyscale.market.errors import DataError
 from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
 from polyscale.pipeline.load import SymbolBars
 from polyscale.report.page import PortfolioReport
 from polyscale.strategy.decide import decide
 from polyscale.strategy.portfolio import PortfolioSettings, build_portfolio
+from polyscale.strategy.span import bars_of_test
 
 MIN_DAYS: Final = 2  # a study compares days
 
@@ -87,20 +87,3 @@ def trade_portfolio(
         for symbol, positions in portfolio.positions.items()
     }
     return PortfolioReport(portfolio, exchange.run(portfolio.positions, costs), exchange.run(hold, costs))
-
-
-def bars_of_test(bars: pl.DataFrame, forecast: Forecast) -> pl.DataFrame:
-    """Bars from the first origin to the last.
-
-    What is decided at the last one is never filled: no bar after it is looked at.
-
-    Raises
-    ------
-    DataError
-        If there is no origin.
-    """
-    if len(forecast) == 0:
-        raise DataError("there is nothing to trade: the forecast is empty")
-    first = pl.Series(forecast.close_time[:1]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
-    last = pl.Series(forecast.close_time[-1:]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")[0]
-    return bars.filter(pl.col("close_time").is_between(first, last))

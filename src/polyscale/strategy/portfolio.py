@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from polyscale.market.errors import ConfigError, DataError
+from polyscale.market.errors import ConfigError
 from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
 from polyscale.market.settings import Settings
@@ -28,6 +28,7 @@ from polyscale.strategy.hold import hold_within
 from polyscale.strategy.settings import StrategySettings
 from polyscale.strategy.signal import on_grid, traded_horizon
 from polyscale.strategy.sizing import YEAR_MS
+from polyscale.strategy.span import bars_of_test
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
@@ -110,7 +111,7 @@ def build_portfolio(
     """
     if not forecasts or set(forecasts) != set(bars):
         raise ConfigError(f"a portfolio needs bars of its symbols {list(forecasts)}, got {list(bars)}")
-    spanned = {symbol: _spanned(bars[symbol], forecasts[symbol]) for symbol in forecasts}
+    spanned = {symbol: bars_of_test(bars[symbol], forecasts[symbol]) for symbol in forecasts}
     closes = {symbol: _closes(frame) for symbol, frame in spanned.items()}
     times = np.unique(np.concatenate(list(closes.values())))
     wanted = np.zeros((len(times), len(settings.sleeves), len(forecasts)))
@@ -180,13 +181,6 @@ def _weights(
             )
         shared[start:stop] = rows
     return limited(shared, settings.gross, settings.net, settings.per_asset)
-
-
-def _spanned(frame: pl.DataFrame, forecast: Forecast) -> pl.DataFrame:
-    if len(forecast) == 0:
-        raise DataError("a portfolio needs a forecast of every symbol, got an empty one")
-    ends = pl.Series(forecast.close_time[[0, -1]]).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
-    return frame.filter(pl.col("close_time").is_between(ends[0], ends[1]))
 
 
 def _closes(frame: pl.DataFrame) -> Times:

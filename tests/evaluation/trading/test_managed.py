@@ -11,6 +11,7 @@ from polyscale.evaluation.trading.by_period import last_bars, returns_by
 from polyscale.evaluation.trading.managed import (
     CONSTANT,
     RISK_AVERSION,
+    _miss,
     compare_managed,
     sharpe_difference,
     utility_difference,
@@ -116,6 +117,13 @@ def test_returns_by_day_begin_with_the_initial_capital():
     assert last_bars(result.grid, DAY).tolist() == list(range(23, 480, 24))
     with pytest.raises(ConfigError, match="90m"):
         last_bars(result.grid, Timeframe(90))
+
+
+def test_an_account_that_stands_still_for_a_week_has_no_miss():
+    moving = np.tile([0.01, -0.01], 14)
+    assert _miss(moving, 0.2) == pytest.approx(abs(math.log(0.01 * math.sqrt(365) / 0.2)))
+    assert _miss(np.append(moving, np.zeros(7)), 0.2) is None
+    assert _miss(moving[:6], 0.2) is None
 
 
 def test_what_is_refused():

@@ -196,8 +196,12 @@ def _account(
 
 
 def _miss(daily: Float64[np.ndarray, " d"], target: float) -> float | None:
-    """How far the volatility of whole weeks is from the target, in logs: 0 is met in every week."""
+    """How far the volatility of whole weeks is from the target, in logs: 0 is met in every week.
+
+    None without a whole week, or where one did not move, as after a liquidation.
+    """
     weeks = daily[: len(daily) // 7 * 7].reshape(-1, 7)
     realised = np.sqrt(np.square(weeks).mean(axis=1) * DAYS)
-    known = realised[realised > _MIN_DEVIATION]
-    return float(np.abs(np.log(known / target)).mean()) if known.size else None
+    if realised.size == 0 or realised.min() <= _MIN_DEVIATION:
+        return None
+    return float(np.abs(np.log(realised / target)).mean())

@@ -16,8 +16,9 @@ from polyscale.evaluation.trading.sweep import DAY
 from polyscale.market.errors import DataError
 from polyscale.market.forecast import Floats
 from polyscale.pipeline.load import SymbolBars
-from polyscale.pipeline.trading import MIN_DAYS, account_settings, bars_of_test, exchange_of
+from polyscale.pipeline.trading import MIN_DAYS, account_settings, exchange_of
 from polyscale.pipeline.walk.assemble import OWN, Track
+from polyscale.strategy.span import bars_of_test
 
 RIVALS = ("log-HAR", "base")  # whose size is held against the network's, beside the constant one
 
