@@ -18,7 +18,7 @@ from polyscale.report.wording import ABSENT, interval, joined, number, percent
 _MAX_POINTS = 400
 _SHORT = {HOLD: "hold", MANAGED: "managed hold"}  # beside a line
 _OWN = {COMBINED: palette.NETWORK, HOLD: palette.BASELINE, MANAGED: palette.HAR}
-_MEASURES = {"sharpe_ratio": "Sharpe ratio", "sortino_ratio": "Sortino ratio"}
+_MEASURES = {"sharpe_ratio": "Sharpe ratio"}
 
 
 def strategies_section(study: Study) -> Section:
@@ -115,15 +115,15 @@ def _thinned(result: BacktestResult) -> tuple[list[str], np.ndarray]:
 
 def _table(comparison: ScaleComparison, traded: str) -> Table:
     rows = [_row(line, traded) for line in comparison.lines]
-    rows += [(name, *[ABSENT] * 9) for name in comparison.reasons]
+    rows += [(name, *[ABSENT] * 8) for name in comparison.reasons]
     level = comparison.lines[0].over_hold.level
     head = (
-        "Line", "Return", f"Over holding [{percent(level, 0)}]", "Sharpe", "Sortino", "Drawdown", "Exposure",
-        "Turnover", "Trades", "Costs",
+        "Line", "Return", f"Over holding [{percent(level, 0)}]", "Sharpe", "Drawdown", "Exposure", "Turnover",
+        "Trades", "Costs",
     )  # fmt: skip
     caption = (
-        "Over holding: what a line earned a day more, in basis points. Sharpe and Sortino ratios a year; "
-        "drawdown the largest, exposure the mean share of equity, turnover in mean equities, costs a share "
+        "Over holding: what a line earned a day more, in basis points. Sharpe ratios a year; drawdown "
+        "the largest, exposure the mean share of equity, turnover in mean equities, costs a share "
         "of the starting equity."
     )
     return Table("Every line after costs", head, rows, " ".join([caption, *_reasons(comparison)]))
@@ -136,7 +136,6 @@ def _row(line: Line, traded: str) -> tuple[str, ...]:
         percent(result.total_return, 2, signed=True),
         ABSENT if line.name == HOLD else interval(line.over_hold, 1, factor=1e4, signed=True),
         number(result.sharpe_ratio),
-        number(result.sortino_ratio),
         percent(result.max_drawdown),
         percent(result.exposure),
         number(result.turnover, 1),
