@@ -1,5 +1,7 @@
 """What a run trades: the study of its strategy, all symbols on one account, funding that must be there."""
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -118,6 +120,14 @@ def test_trading_again_gives_the_same_figures(run_of_two):
 def test_a_run_without_funding_is_refused_before_it_trains(tmp_path):
     with pytest.raises(DataError, match=r"SIM: funding is missing.*assumed_funding_8h"):
         begin(parse_config(UNFUNDED, "unfunded"), Store(tmp_path / "store"), tmp_path / "runs", Silent())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_without_its_optimiser_is_refused_before_it_trains(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skfolio", None)
+    config = parse_config(TWO.replace("  gross: 0.8", "  gross: 0.8\n  allocation: risk_budgeting"), "two")
+    with pytest.raises(ConfigError, match=r"pip install polyscale\[portfolio\]"):
+        begin(config, Store(tmp_path / "store"), tmp_path / "runs", Silent())
     assert not (tmp_path / "runs").exists()
 
 

@@ -93,3 +93,13 @@ def test_a_symbol_that_ended_before_the_lookback_does_not_stop_an_optimiser():
     settings = portfolio_settings(allocation="risk_budgeting", lookback_days=5)
     found = build_portfolio(forecasts, bars, settings, 0.0)
     assert 0 < found.positions["AAA"].target[-1] < 1
+
+
+def test_a_portfolio_that_never_has_a_past_says_so(caplog):
+    forecasts, bars = two_markets(MIN_RETURNS - 10)
+    build_portfolio(forecasts, bars, portfolio_settings(allocation="risk_budgeting"), 0.0)
+    assert "every optimiser is inverse volatility" in caplog.text
+    caplog.clear()
+    forecasts, bars = two_markets(24 * 10)
+    build_portfolio(forecasts, bars, portfolio_settings(allocation="inverse_volatility"), 0.0)
+    assert not caplog.text

@@ -19,6 +19,7 @@ from polyscale.pipeline.load import SymbolBars, load_at_version, pin_version, sa
 from polyscale.pipeline.run import Observer, Run, load_run, read_run_config, start, train
 from polyscale.runs.folder import RunFolder, State
 from polyscale.store.store import DataVersion, Store
+from polyscale.strategy.allocation import check_installed
 from polyscale.training import ranks
 from polyscale.training.progress import LAST
 
@@ -55,6 +56,8 @@ def begin(config: RunConfig, store: Store, runs: Path, observer: Observer) -> Jo
     """Load, prepare, check, and only then make the run's folder."""
     observer.stage("simulating the market" if config.market.simulation else "reading bars")
     symbols, version = load_at_version(config, store)
+    if config.portfolio is not None:
+        check_installed(config.portfolio.allocation)
     prepared = _prepared(config, symbols, observer)
     path = ranks.from_first(lambda: _new_folder(config, symbols, version, store, runs))
     return Job(RunFolder(path), config, symbols, prepared, resumed=False)

@@ -107,6 +107,12 @@ def allocate(rule: Allocation, volatility: Floats, returns: Floats) -> Floats:
     return shares
 
 
+def check_installed(rule: Allocation) -> None:
+    """Raise `ConfigError` if the rule is an optimiser of skfolio and that is not installed."""
+    if rule in _OPTIMISERS:
+        _optimiser(rule)
+
+
 def _shared(returns: Floats, moving: NDArray[np.bool_]) -> Floats:
     """Returns of the symbols that have ground, where all of them have one."""
     kept = returns[:, moving]

@@ -8,6 +8,7 @@ limits; what is known is the past of the bars and the forecasts that have been m
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from polyscale.market.forecast import Forecast
 from polyscale.market.position import Positions
 from polyscale.market.settings import Settings
 from polyscale.market.timeframe import DAY_MS, Timeframe
-from polyscale.strategy.allocation import Allocation, allocate, variance
+from polyscale.strategy.allocation import MIN_RETURNS, Allocation, allocate, grounded, variance
 from polyscale.strategy.combine import at_closes
 from polyscale.strategy.decide import decide
 from polyscale.strategy.hold import hold_within
@@ -32,6 +33,7 @@ from polyscale.strategy.span import bars_of_test
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
+logger = logging.getLogger(__name__)
 
 
 class Sleeve(Settings):
@@ -163,9 +165,11 @@ def _weights(
     starts = np.flatnonzero(on_grid(times, settings.every) | (np.arange(len(times)) == 0))
     window = settings.lookback_days * DAY_MS * np.timedelta64(1, "ms")
     known_at, past = returns
+    has_ground = False
     for start, stop in zip(starts, [*starts[1:], len(times)], strict=True):
         first, last = np.searchsorted(known_at, [times[start] - window, times[start]], side="right")
         seen = past[first:last]
+        has_ground |= bool(grounded(seen).any())
         known = np.isfinite(daily[start])  # a symbol has no part of the account before its first forecast
         shares = np.zeros(len(known))
         shares[known] = allocate(settings.allocation, daily[start, known], seen[:, known])
@@ -180,6 +184,13 @@ def _weights(
                 ]
             )
         shared[start:stop] = rows
+    if not has_ground and wanted.shape[1] > 1:
+        logger.warning(
+            "no symbol ever had %d past returns within lookback_days = %d: correlations are not known, and "
+            "every optimiser is inverse volatility; give more past, or more days",
+            MIN_RETURNS,
+            settings.lookback_days,
+        )
     return limited(shared, settings.gross, settings.net, settings.per_asset)
 
 
