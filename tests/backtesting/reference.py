@@ -183,7 +183,8 @@ class NaiveAccount:
             if after == 0.0 and equity >= 0 > equity + h.units * (how.price - h.mark):
                 how = how._replace(price=h.mark - equity / h.units)  # no more is lost than there is
             equity += h.units * (how.price - h.mark)
-        there_is = max(equity, 0.0)
+        rest = min(after * (h.mark - how.price), 0.0)  # what is kept, at its worst
+        there_is = max(equity + rest, 0.0)
         fee = min(abs(coins) * (how.price + sign(coins) * how.slip) * how.rate, there_is)
         slippage = min(abs(coins) * how.slip, there_is - fee)
         self.cash -= coins * how.price + fee + slippage

@@ -187,7 +187,8 @@ def fill(
     equity = equity_of(book, purse)
     if after == 0.0 and equity >= 0.0 and equity + held * (price - mark) < 0.0:
         price = mark - equity / held
-    left = max(equity + held * (price - mark), 0.0)
+    rest = min(after * (mark - price), 0.0)  # what is kept is worth its mark if that is worse
+    left = max(equity + held * (price - mark) + rest, 0.0)
     fee = min(abs(bought) * price * (1.0 + side * slip) * fee_rate, left)
     slippage = min(abs(bought) * price * slip, left - fee)
     purse[CASH] -= bought * price + fee + slippage

@@ -23,10 +23,11 @@ What happens at a bar, in this order:
    Which came first cannot be known: the order is the one that is worst for us.
 
 Market orders and stops are takers and slip, limits and take-profits are makers and do not. A sale never
-slips below nothing, a fill costs at most the equity there is, and a liquidated account trades no more.
-Levels protect a position on the side of its target; one that is being turned has none. What volume leaves of
-a level's closing is closed at the next opens, at any price. An order never trades against its own direction
-to meet the leverage. What is left of an order is held to the same order rules as the whole.
+slips below nothing, a fill costs at most the equity that it leaves at the worst of what is kept, and a
+liquidated account trades no more. Levels protect a position on the side of its target; one that is being
+turned has none. What volume leaves of a level's closing is closed at the next opens, at any price. An order
+never trades against its own direction to meet the leverage. What is left of an order is held to the same
+order rules as the whole.
 """
 
 from __future__ import annotations
