@@ -96,6 +96,31 @@ def styled(figure: go.Figure, height: int, *, right: int = 16, left: int = 48) -
     return figure
 
 
+def heat_map(
+    shares: Shaped[np.ndarray, "y x"], x: list[str], y: list[str], text: str, hover: str
+) -> go.Figure:
+    """Shares as a map of percentages, written into its cells; columns named on top, rows from above."""
+    percent = 100 * shares
+    figure = go.Figure(
+        go.Heatmap(
+            z=percent,
+            x=x,
+            y=y,
+            zmin=0,
+            zmax=max(1.0, float(percent.max())),
+            colorscale=[[0.0, SURFACE], [1.0, HEAT]],
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            texttemplate=text,
+            hovertemplate=hover,
+        )
+    )
+    figure.update_xaxes(type="category", side="top")
+    figure.update_yaxes(type="category", autorange="reversed")
+    return figure
+
+
 def direct_labels(
     figure: go.Figure,
     labels: list[tuple[str, float, str]],

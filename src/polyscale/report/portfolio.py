@@ -113,25 +113,11 @@ def held_weights(portfolio: Portfolio) -> Floats:
 
 
 def _map(wanted_kn: Floats, sleeves: list[str], symbols: list[str]) -> go.Figure:
-    figure = go.Figure(
-        go.Heatmap(
-            z=100 * wanted_kn.T,
-            x=sleeves,
-            y=symbols,
-            zmin=0,
-            zmax=max(1.0, float(100 * wanted_kn.max())),
-            colorscale=[[0.0, palette.SURFACE], [1.0, palette.HEAT]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            texttemplate="%{z:.1f} %",
-            hovertemplate="%{y}, %{x}: %{z:.2f} %<extra></extra>",
-        )
-    )
+    hover = "%{y}, %{x}: %{z:.2f} %<extra></extra>"
+    figure = palette.heat_map(wanted_kn.T, sleeves, symbols, "%{z:.1f} %", hover)
     palette.styled(figure, 60 + 34 * len(symbols), left=64)
-    category = {"type": "category", "showgrid": False}
-    figure.update_xaxes(**category, side="top")
-    figure.update_yaxes(**category, autorange="reversed")
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(showgrid=False)
     figure.update_layout(margin={"t": 30, "b": 8})
     return figure
 

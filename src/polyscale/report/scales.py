@@ -55,25 +55,12 @@ def attention_section(forecast: Forecast) -> Section:
     """Mean attention between scales, as a heat map whose rows sum to one."""
     mean = forecast.cross_attention.mean(axis=0)
     names = list(forecast.scales)
-    figure = go.Figure(
-        go.Heatmap(
-            z=100 * mean,
-            x=names,
-            y=names,
-            zmin=0,
-            zmax=max(1.0, float(100 * mean.max())),
-            colorscale=[[0.0, palette.SURFACE], [1.0, palette.HEAT]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            texttemplate="%{z:.0f} %",
-            hovertemplate="%{y} reads %{z:.1f} % from %{x}<extra></extra>",
-        )
+    figure = palette.heat_map(
+        mean, names, names, "%{z:.0f} %", "%{y} reads %{z:.1f} % from %{x}<extra></extra>"
     )
     palette.styled(figure, 96 + 46 * len(names), left=48)
-    category = {"type": "category", "showgrid": False}
-    figure.update_xaxes(**category, title={"text": "is read", "standoff": 6}, side="top")
-    figure.update_yaxes(**category, title={"text": "reads", "standoff": 4}, autorange="reversed")
+    figure.update_xaxes(showgrid=False, title={"text": "is read", "standoff": 6})
+    figure.update_yaxes(showgrid=False, title={"text": "reads", "standoff": 4})
     figure.update_layout(margin={"t": 48, "b": 8})
     own = [f"{name} {percent(mean[i, i], 0)}" for i, name in enumerate(names)]
     caption = (
