@@ -85,6 +85,7 @@ class BacktestSettings(Settings):
 
     @model_validator(mode="after")
     def _full_leverage_survives_its_fill(self) -> BacktestSettings:
+        """`max_leverage` times the larger of `maintenance_margin` and the cost of closing is less than 1."""
         if self.max_leverage * self.maintenance >= 1.0:
             raise ValueError(
                 "max_leverage * max(maintenance_margin, cost of closing) must be < 1, else a fill at full "

@@ -37,7 +37,11 @@ class StrategySettings(Settings):
     entry: Literal["market", "limit"] = Field(
         "market", description="limit: buy and sell no worse than at the close of the signal, as maker"
     )
-    sizing: Literal["fixed", "confidence", "kelly", "volatility"] = "confidence"
+    sizing: Literal["fixed", "confidence", "kelly", "volatility"] = Field(
+        "confidence",
+        description="fixed: `size`; confidence: 2 p - 1, with p the side's probability; kelly: a share of "
+        "mean over variance; volatility: such that the forecast volatility is the target",
+    )
     size: float = Field(1.0, gt=0, description="fixed: share of equity")
     max_leverage: float = Field(1.0, gt=0, le=100, description="cap on the target's size, share of equity")
     kelly_fraction: float = Field(0.25, gt=0, le=1, description="kelly: share of the full Kelly bet")
