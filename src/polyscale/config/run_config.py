@@ -118,7 +118,7 @@ class RunConfig(Settings):
         StrategySettings(), description="when to trade a forecast, and how much"
     )
     portfolio: PortfolioSettings | None = Field(
-        None, description="one account over all symbols; none: each symbol has its own"
+        None, description="one account over all symbols; absent: each symbol has its own"
     )
     managed: ManagedSettings = Field(
         ManagedSettings(), description="volatility-managed holding, which the strategies are held against"

@@ -57,7 +57,9 @@ class PortfolioSettings(Settings):
     net: float = Field(1.0, gt=0, description="cap on the absolute sum of weights")
     per_asset: float = Field(1.0, gt=0, description="cap on one symbol's absolute weight")
     target_volatility: float | None = Field(
-        None, gt=0, description="sd of the account's return a year, by forecast; none: as the sleeves have it"
+        None,
+        gt=0,
+        description="sd of the account's return a year, by forecast; absent: as the sleeves have it",
     )
     rebalance: float = Field(
         0.05,

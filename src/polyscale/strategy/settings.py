@@ -14,7 +14,7 @@ class StrategySettings(Settings):
     """The rules that turn a forecast into target positions of one symbol."""
 
     horizon: Timeframe | None = Field(
-        None, description="whose forecast is traded; none: the longest forecast"
+        None, description="whose forecast is traded; absent: the longest forecast"
     )
     confidence: float = Field(
         0.55, ge=0.5, le=1, description="least probability of the chosen side: 0.6 is up >= 0.6 or <= 0.4"
@@ -22,7 +22,7 @@ class StrategySettings(Settings):
     edge_over_cost: float = Field(1.0, ge=0, description="least expected move, in round trips' cost")
     agree: tuple[Timeframe, ...] = Field((), description="other horizons that must point to the same side")
     every: Timeframe | None = Field(
-        None, description="signals are looked at on this grid of closes only; none: at every forecast"
+        None, description="signals are looked at on this grid of closes only; absent: at every forecast"
     )
     exit_below: float = Field(
         0.0,
