@@ -14,21 +14,27 @@ import textwrap
 from typing import Any
 
 from polyscale.market.settings import Settings
+from reference import settings
 
 
 def rest(thing: Any) -> list[str]:
-    """A list of fields in reST; of settings, where their keys are explained."""
-    if isinstance(thing, type) and issubclass(thing, Settings):
-        return ["", "Its keys stand in the :doc:`configuration reference <config>`.", ""]
-    if not dataclasses.is_dataclass(thing) and not hasattr(thing, "_fields"):
+    """A list of fields in reST; of a config's settings, where their keys are explained."""
+    if not has_fields(thing):
         return []
+    if any(thing is section.model for section in settings.sections()):
+        return ["", "Its keys stand in the :doc:`configuration reference <config>`.", ""]
     lines = [""]
-    for name, annotation, comment in fields(thing):
+    for name, annotation, comment in _of_model(thing) if _is_model(thing) else fields(thing):
         lines += [
             f":ivar {name}: {comment}" if comment else f":ivar {name}:",
             f":vartype {name}: ``{annotation}``",
         ]
     return [*lines, ""]
+
+
+def has_fields(thing: Any) -> bool:
+    """Whether it is a dataclass, a named tuple or a model of settings."""
+    return dataclasses.is_dataclass(thing) or hasattr(thing, "_fields") or _is_model(thing)
 
 
 def fields(thing: type) -> list[tuple[str, str, str]]:
@@ -49,6 +55,18 @@ def fields(thing: type) -> list[tuple[str, str, str]]:
                 )
             )
     return [field for field in found if not field[0].startswith("_")]
+
+
+def _is_model(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, Settings)
+
+
+def _of_model(model: type[Settings]) -> list[tuple[str, str, str]]:
+    """The same of a model of settings, from its descriptions."""
+    return [
+        (name, str(annotation), model.model_fields[name].description or comment)
+        for name, annotation, comment in fields(model)
+    ]
 
 
 def _comment(lines: list[str]) -> str:

@@ -6,6 +6,7 @@ In: the typer app. Out: Markdown, a section per command, in the order of ``polys
 from __future__ import annotations
 
 import inspect
+import re
 from enum import Enum
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from typer.main import get_command
 from polyscale.cli.main import app
 from reference.table import code, table
 
+_OPTION: Final = re.compile(r"(?<!\S)(--[a-z][a-z-]*)")
 _WORDS: Final = {"str": "text", "int": "integer", "float": "number", "path": "path", "Path": "path"}
 
 
@@ -86,7 +88,7 @@ def _section(name: str, command: Any) -> str:
     return "\n".join(
         [
             f"## {code(f'polyscale {name}')}\n",
-            inspect.cleandoc(command.help) + "\n",
+            _plain(inspect.cleandoc(command.help)) + "\n",
             f"```text\npolyscale {name} {asked} [OPTIONS]\n```\n".replace("  ", " "),
             table(["argument or option", "value", "default", "meaning"], rows),
             f"```console\n{shown}\n```\n",
@@ -107,7 +109,7 @@ def _meaning(command: str, parameter: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """What Markdown would take for its own is none."""
+    """Options as code; what Markdown would take for its own is none."""
     for mark in "*_<>[]":
         text = text.replace(mark, f"\\{mark}")
-    return text
+    return _OPTION.sub(r"`\1`", text)

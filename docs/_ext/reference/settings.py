@@ -103,12 +103,11 @@ def default(field: FieldInfo) -> str:
 
 def _inside(model: type[Settings], place: str) -> Iterator[Section]:
     for name, field in model.model_fields.items():
-        inner, many = _model(field.annotation)
-        if inner is None:
-            continue
-        at = f"{place}.{name}".lstrip(".") + ("[]" if many else "")
-        yield Section(at, inner)
-        yield from _inside(inner, at)
+        inner, _ = _model(field.annotation)
+        if inner is not None:
+            at = _place(place, name, field)
+            yield Section(at, inner)
+            yield from _inside(inner, at)
 
 
 def _section(section: Section) -> str:
@@ -116,7 +115,7 @@ def _section(section: Section) -> str:
     level = "##" if not section.place or "." not in section.place else "###"
     title = code(section.place) if section.place else "The whole file"
     rows = [
-        [code(name), kind(field), default(field), _described(model, name, field)]
+        [_key(section.place, name, field), kind(field), default(field), _described(model, name, field)]
         for name, field in model.model_fields.items()
     ]
     long = [
@@ -137,8 +136,22 @@ def _section(section: Section) -> str:
 
 
 def _repeated(section: Section, first: str) -> str:
-    slug = first.replace(".", "").replace("[]", "")
-    return f"### {code(section.place)}\n\nThe keys of [{code(first)}](#{slug}).\n"
+    return f"### {code(section.place)}\n\nThe keys of {_link(first, first)}.\n"
+
+
+def _key(place: str, name: str, field: FieldInfo) -> str:
+    """The name, which leads to its section if it is one."""
+    inner, _ = _model(field.annotation)
+    return code(name) if inner is None else _link(name, _place(place, name, field))
+
+
+def _place(place: str, name: str, field: FieldInfo) -> str:
+    _, many = _model(field.annotation)
+    return f"{place}.{name}".lstrip(".") + ("[]" if many else "")
+
+
+def _link(text: str, place: str) -> str:
+    return f"[{code(text)}](#{place.replace('.', '').replace('[]', '')})"
 
 
 def _described(model: type[Settings], name: str, field: FieldInfo) -> str:
