@@ -21,7 +21,7 @@ _WORDS: Final = {"str": "text", "int": "integer", "float": "number", "path": "pa
 
 def markdown() -> str:
     """The reference."""
-    return "\n".join(_section(name, command) for name, command in commands().items())
+    return "\n".join(described(name, command) for name, command in commands().items())
 
 
 def commands() -> dict[str, Any]:
@@ -75,7 +75,14 @@ def examples(command: Any) -> list[str]:
     return found
 
 
-def _section(name: str, command: Any) -> str:
+def described(name: str, command: Any) -> str:
+    """Heading, usage, options and examples of one command.
+
+    Raises
+    ------
+    ValueError
+        If it, an argument or an option says nothing of itself, or if there is no example.
+    """
     if not command.help:
         raise ValueError(f"polyscale {name} must have a docstring")
     arguments = [each for each in command.params if each.param_type_name == "argument"]

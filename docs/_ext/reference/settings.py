@@ -54,7 +54,7 @@ def markdown() -> str:
     parts = []
     for section in sections():
         first = seen.setdefault(section.model, section.place)
-        parts.append(_repeated(section, first) if first != section.place else _section(section))
+        parts.append(_repeated(section, first) if first != section.place else described(section))
     return "\n".join(parts)
 
 
@@ -110,12 +110,19 @@ def _inside(model: type[Settings], place: str) -> Iterator[Section]:
             yield from _inside(inner, at)
 
 
-def _section(section: Section) -> str:
+def described(section: Section) -> str:
+    """Heading, keys and rules of one model.
+
+    Raises
+    ------
+    ValueError
+        If a key has no description, or a validator tells no rule.
+    """
     model = section.model
     level = "##" if not section.place or "." not in section.place else "###"
     title = code(section.place) if section.place else "The whole file"
     rows = [
-        [_key(section.place, name, field), kind(field), default(field), _described(model, name, field)]
+        [_key(section.place, name, field), kind(field), default(field), _meaning(model, name, field)]
         for name, field in model.model_fields.items()
     ]
     long = [
@@ -154,7 +161,7 @@ def _link(text: str, place: str) -> str:
     return f"[{code(text)}](#{place.replace('.', '').replace('[]', '')})"
 
 
-def _described(model: type[Settings], name: str, field: FieldInfo) -> str:
+def _meaning(model: type[Settings], name: str, field: FieldInfo) -> str:
     if not field.description:
         raise ValueError(f"{model.__name__}.{name} must have a description")
     return field.description
