@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
 from polyscale.chapter.frames import to_frame
-from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient
+from polyscale.exchange.bybit_client import BybitClient, bybit_url
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
 from polyscale.market.simulate import SimulationSettings, simulate_bars
@@ -60,7 +59,7 @@ def fetch_bybit_klines(
     if limit < 1:
         raise ConfigError(f"limit must be at least 1 candle, got {limit}")
     market = Market("bybit", category, symbol.upper())
-    address = url or os.environ.get("POLYSCALE_BYBIT_URL") or BYBIT_URL
+    address = url or bybit_url()
 
     async def bring() -> pl.DataFrame:
         async with BybitClient(address, venue=market.venue) as client:

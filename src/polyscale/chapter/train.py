@@ -105,10 +105,9 @@ def check_device(device: str) -> None:
 
 
 def _read(model: MultiScaleAttention, data: Data, what: str) -> tuple[Shared, Floats]:
-    try:
-        x, y = data
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what} must be a pair (X, y), got {type(data).__name__}") from error
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise ConfigError(f"{what} must be a pair (X, y), got {type(data).__name__}")
+    x, y = data
     returns = np.asarray(y, dtype=np.float64)
     shared = shared_rows(model, x)
     if returns.shape != (len(shared.last), len(TERMS)):

@@ -103,12 +103,17 @@ def make_windows(
     every
         The grid of origins; absent: the shortest horizon. A finer one costs memory, and tells little more.
 
+    Returns
+    -------
+    Windows
+        At all origins at which the finest scale's row is warm; a coarser one's may be NaN, and is masked.
+
     Raises
     ------
     ConfigError
         If horizons or lookbacks cannot be.
     HistoryError
-        If no window has a finite newest row at every scale.
+        If the finest scale is warm at no origin.
     """
     ahead = tuple(timeframes(horizons))
     if len(ahead) != 3 or list(ahead) != sorted(set(ahead)):
@@ -123,14 +128,16 @@ def make_windows(
     targets = make_targets(laid, base, ahead)
     rows = {scale: frame.to_numpy(np.float32) for scale, frame in features.items()}
     index = {scale: align(close_ms, epoch_ms(frame.index)) for scale, frame in features.items()}
-    known = np.ones(len(close_ms), dtype=bool)
-    for scale, table in rows.items():
-        warm = np.append(np.isfinite(table).all(axis=1), False)
-        known &= warm[index[scale]]  # -1, where there is no row, is the False at the end
+    finest = min(features, key=Timeframe.parse)
+    warm = np.append(np.isfinite(rows[finest]).all(axis=1), False)
+    known = warm[index[finest]]  # -1, where there is no row, is the False at the end
     known &= ((close_ms - grid.offset_ms) % grid.ms == 0) & laid["close"].is_not_null().to_numpy()
     if not known.any():
         found = {scale: len(table) for scale, table in rows.items()}
-        raise HistoryError(f"a window needs a warm row of every scale, found {found}; leave a scale out")
+        raise HistoryError(
+            f"a window needs a warm row of {finest} at an origin, found none in {found} rows; "
+            "give more candles"
+        )
     lengths = per_scale(lookback, list(features), "lookback")
     return Windows(
         {scale: _cut(table, index[scale][known], lengths[scale]) for scale, table in rows.items()},
@@ -206,7 +213,7 @@ def check_windows(x: object, scales: Sequence[str]) -> dict[str, Float32s]:
 
 
 def _cut(rows: Float32s, last: Ints, length: int) -> Float32s:
-    """Windows of rows that end at some of them; NaN before the first row."""
-    padded = np.concatenate([np.full((length - 1, rows.shape[1]), np.nan, np.float32), rows])
-    views = np.lib.stride_tricks.sliding_window_view(padded, length, axis=0)  # [T, F, L]
-    return np.ascontiguousarray(views[last].transpose(0, 2, 1))
+    """Windows of rows that end at some of them, at -1 before all; NaN before the first row."""
+    padded = np.concatenate([np.full((length, rows.shape[1]), np.nan, np.float32), rows])
+    views = np.lib.stride_tricks.sliding_window_view(padded, length, axis=0)  # [T + 1, F, L]
+    return np.ascontiguousarray(views[last + 1].transpose(0, 2, 1))

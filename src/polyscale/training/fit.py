@@ -186,7 +186,7 @@ def _base_quantiles(train: Part, levels: tuple[float, ...], ahead: tuple[int, ..
     for panel, counted in zip(train.panels, train.counted, strict=True):
         log_base_volatility = 0.5 * (panel.base + np.log(np.array(ahead, dtype=np.float32)))
         standard.append((panel.scaled_return * np.exp(panel.log_scale - log_base_volatility))[counted])
-    return np.quantile(np.concatenate(standard), levels, axis=0).T.astype(np.float32)
+    return np.nanquantile(np.concatenate(standard), levels, axis=0).T.astype(np.float32)
 
 
 def _base_losses(train: Part, network: MultiScaleAttention, ahead: tuple[int, ...]) -> LossParts:
