@@ -40,12 +40,10 @@ def main(symbol: str | None) -> None:
         print(f"ScaleEncoder {scale:>5}: {list(x.shape)} -> {list(states[-1].shape)}")
     fused, attention = MultiResolutionAttention(WIDTH, HEADS, len(states))(states, return_attention=True)
     print(f"MultiResolutionAttention: {list(fused.shape)}; scale i reads of scale j, first window:")
-    print(attention[0].detach().numpy().round(3))
+    print(attention[0].detach())
     newest = [state[:, -1] for state in states]
-    fused, weights, gates = CrossScaleFusion(WIDTH, len(states))(newest, return_weights=True)
-    print(
-        f"CrossScaleFusion: {list(fused.shape)}; gate of the first window {gates[0].detach().numpy().round(3)}"
-    )
+    fused, _, gates = CrossScaleFusion(WIDTH, len(states))(newest, return_weights=True)
+    print(f"CrossScaleFusion: {list(fused.shape)}; gate of the first window {gates[0].tolist()}")
     aggregation = HierarchicalAggregation(WIDTH)
     print(f"HierarchicalAggregation of {aggregation.lookback} rows: {list(aggregation(states[0]).shape)}")
 

@@ -37,7 +37,8 @@ def main(symbol: str | None) -> None:
             f"  {horizon!s:>3}: volatility {forecast.volatility[-1, h]:.2%}, rises with "
             f"{forecast.prob_up[-1, h]:.1%}, return in [{low:+.2%}, {high:+.2%}] with 80 %"
         )
-    print("weights of the scales:", dict(zip(forecast.scales, forecast.scale_weights[-1].round(2).tolist())))
+    weights = zip(forecast.scales, forecast.scale_weights[-1], strict=True)
+    print("weights of the scales: " + ", ".join(f"{scale} {weight:.2f}" for scale, weight in weights))
     print(f"traded after all costs: {money.total_return:+.2%} in {money.n_trades} trades")
     print(f"report: {run.folder.path / 'report.html'}")
 
