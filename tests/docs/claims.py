@@ -171,6 +171,26 @@ polyscale takes {backtest.seconds/0.001:.1f} ms, {backtest.seconds_with_doors/0.
 checks
 
 over 100,000 bars take {backtest.grid_seconds:.1f} s
+
+two runs gave {features.busy.ratio_least:.1f} and {features.busy.ratio_most:.1f}
+
+| scales | {stages.scales:.2f} |
+
+| features, all scales | {stages.features:.2f} |
+
+| targets | {stages.targets:.2f} |
+
+| the base forecast, first call | {stages.base_forecast:.2f} |
+
+| reference log-HAR | {stages.reference_log_har:.2f} |
+
+| the panel: all of these in one call | {stages.panel_all_of_these:.2f} |
+
+| training, one epoch of 68,861 origins | {stages.training:.2f} |
+
+| forecasts at 98,785 origins | {stages.forecasts:.2f} |
+
+Peak memory of all is {stages.peak_mb:d} MB
 """
 
 WAVELET = "| NAME | {wavelet.NAME.reach:,d} | {wavelet.NAME.seconds:.4f} | {wavelet.NAME.seconds_swt:.4f} |"
@@ -201,6 +221,64 @@ second | |
 | a textbook's loop over pandas rows | {backtest.seconds_loop:.1f} s | {backtest.ratio_loop:2s} |
 
 from the forecast to returns by day, two threads | {backtest.grid_seconds:.1f} s | |
+"""
+
+CHAPTER = """
+neuralforecast's reads 1,440 bars at {train.lstm_per_second:d} windows a second
+
+true: {train.windows_per_second:.1f} windows a second at the chapter's table
+
+here O(log L) a row: {train.origins_per_second:3s} origins a second
+
+training {train.ratio:2s} times faster than on windows
+
+the cost per origin is {lookback.growth_per_4x:.2f} times
+
+It trains at {train.origins_per_second:3s} origins a second in {train.peak_mb/1000:.1f} GB on one core
+(`train`), scores a year of minutes in {infer.seconds:.0f} s (`infer`) and takes a new bar in
+{stream.p50_ms:.1f} ms (`stream`)
+
+five scales of a year of minutes take {features.runs.seconds_most/0.001:.0f} ms
+
+a year of minutes in {store.fetch_seconds:.0f} s from a server on the same machine
+
+1,000 sets of rules over 100,000 bars in {backtest.grid_seconds:.1f} s
+
+{backtest.bars:,d} bars in {backtest.seconds/0.001:.1f} ms (`backtest`)
+
+{train.origins_per_second_checkpointing:,d} origins a second with it
+
+{stream.state_mb_per_symbol:.1f} MB a symbol | {stream.p50_ms:.1f} ms a bar; 200 symbols in
+{stream.batch200_ms:.0f} ms
+
+{vmd.vmdpy_ms_per_window:.1f} ms a window against {vmd.us_per_window_one_core:.0f} µs
+
+{walk_forward.mean.1h.lstm.qlike:.3f} / {walk_forward.mean.4h.lstm.qlike:.3f} /
+{walk_forward.mean.1d.lstm.qlike:.3f} of an LSTM's and {walk_forward.mean.1h.transformer.qlike:.3f} /
+{walk_forward.mean.4h.transformer.qlike:.3f} / {walk_forward.mean.1d.transformer.qlike:.3f} of a
+transformer's
+
+| multi-scale, `configs/btc_5m.yaml` | {forecasters.multi_scale.1h:.3f} / {forecasters.multi_scale.4h:.3f}
+/ {forecasters.multi_scale.1d:.3f} | {forecasters.multi_scale.seconds:.0f},
+{forecasters.multi_scale.peak_mb:,d} | {forecasters.multi_scale.parameters:,d} |
+
+| LSTM | {forecasters.lstm.1h:.3f} / {forecasters.lstm.4h:.3f} / {forecasters.lstm.1d:.3f} |
+{forecasters.lstm.seconds:.0f}, {forecasters.lstm.peak_mb:,d} | {forecasters.lstm.parameters:,d} |
+
+| Transformer | {forecasters.transformer.1h:.3f} / {forecasters.transformer.4h:.3f} /
+{forecasters.transformer.1d:.3f} | {forecasters.transformer.seconds:.0f},
+{forecasters.transformer.peak_mb:,d} | {forecasters.transformer.parameters:,d} |
+
+| TFT | {forecasters.tft.1h:.3f} / {forecasters.tft.4h:.3f} / {forecasters.tft.1d:.3f} |
+{forecasters.tft.seconds:.0f}, {forecasters.tft.peak_mb:,d} | {forecasters.tft.parameters:,d} |
+
+| base forecast, no network | {forecasters.base.1h:.3f} / {forecasters.base.4h:.3f} /
+{forecasters.base.1d:.3f} |
+
+| log-HAR | {forecasters.log_har.1h:.3f} / {forecasters.log_har.4h:.3f} / {forecasters.log_har.1d:.3f} |
+
+| last value | {forecasters.last_value.1h:.3f} / {forecasters.last_value.4h:.3f} /
+{forecasters.last_value.1d:.3f} |
 """
 
 RELIABILITY = """
@@ -239,6 +317,7 @@ TEMPLATES = {
         *(forecaster(label, name) for label, name in (NETWORKS | SIMPLE).items()),
     ],
     "docs/trading.md": parted(TRADING),
+    "docs/chapter.md": parted(CHAPTER),
     "docs/reliability.md": parted(RELIABILITY),
 }
 
@@ -262,5 +341,4 @@ WORDS = (
     Words("README.md", "eleven times faster than the one", "backtest.ratio_vectorbt", 10.5, 11.5),
     Words("README.md", "in under 400 MB", "store.peak_mb", 0, 400),
     Words("README.md", "under a minute and", "run.seconds", 0, 60),
-    Words("docs/benchmarks.md", "the second core busy it was 6.5", "features.busy.ratio", 6.45, 6.55),
 )
