@@ -282,19 +282,19 @@ transformer's
 """
 
 RELIABILITY = """
-central 80 % of five symbols, three months | worst miss {walk_forward.coverage_worst_miss.80.1h:.1f}
-points at 1h, {walk_forward.coverage_worst_miss.80.4h:.1f} at 4h,
-{walk_forward.coverage_worst_miss.80.1d:.1f} at 1d |
+missed by at most {walk_forward.coverage_worst_miss.80.1h:.1f} points at 1h,
+{walk_forward.coverage_worst_miss.80.4h:.1f} at 4h, {walk_forward.coverage_worst_miss.80.1d:.1f} at 1d
 
 1 % at 1h, {walk_forward.value_at_risk_1_percent_1h.origins:,d} origins:
-{walk_forward.value_at_risk_1_percent_1h.expected:.1f} exceptions to be expected |
+{walk_forward.value_at_risk_1_percent_1h.expected:.1f} exceptions to be expected; BTC, ETH, SOL, BNB and
+ADA had
 {walk_forward.value_at_risk_1_percent_1h.BTCUSDT.exceptions:d},
 {walk_forward.value_at_risk_1_percent_1h.ETHUSDT.exceptions:d},
 {walk_forward.value_at_risk_1_percent_1h.SOLUSDT.exceptions:d},
 {walk_forward.value_at_risk_1_percent_1h.BNBUSDT.exceptions:d},
-{walk_forward.value_at_risk_1_percent_1h.ADAUSDT.exceptions:d} |
+{walk_forward.value_at_risk_1_percent_1h.ADAUSDT.exceptions:d}
 
-| {audit.bars:,d} bars of BTC, {audit.cuts:d} cuts | nothing found |
+{audit.bars:,d} bars of BTC, {audit.cuts:d} cuts
 """
 
 

@@ -13,41 +13,47 @@ PAGES = ("docs/reliability.md", "docs/chapter.md")
 
 @cache
 def names_in(path):
-    tree = ast.parse((ROOT / path).read_text())
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+    return {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, kinds)}
 
 
-def lines_of(page):
+def blocks_of(page):
+    """Paragraphs, items of lists and rows of tables."""
     path = ROOT / page
     if not path.exists():
         pytest.skip(f"there is no {page}")
-    return path.read_text().splitlines()
+    return re.split(r"\n\s*\n|\n(?=\s*- |\|)", path.read_text())
+
+
+def files_in(block):
+    return re.findall(r"tests/[\w/.]+\.py", block)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_file_that_is_named_exists(page):
-    named = {path for line in lines_of(page) for path in re.findall(r"tests/[\w/.]+\.py", line)}
+    named = {path for block in blocks_of(page) for path in files_in(block)}
     assert named
     assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_is_named_is_in_a_file_named_beside_it(page):
-    for line in lines_of(page):
-        files = [path for path in re.findall(r"tests/[\w/.]+\.py", line) if (ROOT / path).is_file()]
+    for block in blocks_of(page):
+        files = [path for path in files_in(block) if (ROOT / path).is_file()]
         held = set().union(*map(names_in, files))
-        named = set(re.findall(r"(?<!/)\b(test_\w+)\b(?!\.py)", line))
+        named = set(re.findall(r"(?<![/\w])(test_\w+)\b(?!\.py)", block))
         assert named <= held, f"{page}: {sorted(named - held)} in none of {files}"
 
 
-def test_every_row_of_a_promise_names_a_test_or_a_figure():
-    rows = [line for line in lines_of("docs/reliability.md") if line.startswith("| ")]
-    rows = [row for row in rows if not re.match(r"\| (promise|what) \|", row)]
-    assert len(rows) > 50
-    assert [row for row in rows if "tests/" not in row and "docs/figures/" not in row] == []
+def test_every_promise_is_followed_by_its_test_or_its_figure():
+    blocks = blocks_of("docs/reliability.md")
+    promises = [n for n, block in enumerate(blocks) if block.startswith("- **")]
+    assert len(promises) > 60
+    bare = [blocks[n] for n in promises if not re.search(r"`(tests|docs/figures)/", blocks[n + 1])]
+    assert bare == []
 
 
-def test_every_figure_file_that_is_named_exists():
-    text = "\n".join(lines_of("docs/reliability.md"))
-    assert [p for p in re.findall(r"docs/figures/\w+\.json", text) if not (ROOT / p).is_file()] == []
+def test_every_file_of_figures_that_is_named_exists():
+    named = re.findall(r"docs/figures/\w+\.json", "\n".join(blocks_of("docs/reliability.md")))
+    assert named
+    assert [path for path in named if not (ROOT / path).is_file()] == []
