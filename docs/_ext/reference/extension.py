@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docutils import nodes
 
-from reference import attributes, filled
+from reference import attributes, chapter, filled
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -22,6 +22,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", _always)
     app.connect("autodoc-process-docstring", _mend, priority=900)  # after napoleon
     app.connect("autodoc-process-signature", _without_types)
+    app.connect("autodoc-process-signature", _of_the_chapter)
     app.connect("doctree-read", _let_names_break)
     app.connect("doctree-read", _tie_percent)
     return {"parallel_read_safe": True}
@@ -51,13 +52,27 @@ def _mend(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: li
 
 def _without_types(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
-) -> tuple[str | None, str | None]:
+) -> tuple[str | None, str | None] | None:
     """A class whose fields are listed need not repeat their types where it is called."""
     if what != "class" or not attributes.has_fields(thing):
-        return signature, returned
+        return None
     found = inspect.signature(thing)
     bare = [each.replace(annotation=inspect.Parameter.empty) for each in found.parameters.values()]
     return str(inspect.Signature(bare)), None
+
+
+def _of_the_chapter(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None] | None:
+    """In the chapter's functions its own names are meant, some of which are names elsewhere too."""
+    if not name.startswith(f"{chapter.MODULE}."):
+        return None
+
+    def qualified(text: str | None) -> str | None:
+        names = "|".join(chapter.names())
+        return text and re.sub(rf"(?<![\w.])({names})(?!\w)", rf"{chapter.MODULE}.\1", text)
+
+    return qualified(signature), qualified(returned)
 
 
 def _let_names_break(app: Sphinx, doctree: nodes.document) -> None:
