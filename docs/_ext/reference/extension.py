@@ -13,7 +13,7 @@ from reference import attributes, chapter, filled
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-_INSIDE: Final = re.compile(r"(?<=[_./=,])(?=\w)")  # a place inside a name
+_INSIDE: Final = re.compile(r"(?<=[_./=,])(?=\w)|(?<=[a-z])(?=[A-Z])")  # places inside a name
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -76,14 +76,15 @@ def _of_the_chapter(
 
 
 def _let_names_break(app: Sphinx, doctree: nodes.document) -> None:
-    """In a table a long name may break after a mark inside it: a narrow screen needs no scrolling then."""
-    for table in doctree.findall(nodes.table):
-        for literal in table.findall(nodes.literal):
-            parts: list[nodes.Node] = []
-            for word in _INSIDE.split(literal.astext()):
-                parts += [nodes.raw("", "<wbr>", format="html"), nodes.Text(word)]
-            literal.children = []
-            literal.extend(parts[1:])
+    """A long name may break after a mark inside it: a table on a narrow screen needs no scrolling then."""
+    for literal in doctree.findall(nodes.literal):
+        if isinstance(literal.parent, nodes.title) or literal.children[1:]:
+            continue
+        parts: list[nodes.Node] = []
+        for word in _INSIDE.split(literal.astext()):
+            parts += [nodes.raw("", "<wbr>", format="html"), nodes.Text(word)]
+        literal.children = []
+        literal.extend(parts[1:])
 
 
 def _tie_percent(app: Sphinx, doctree: nodes.document) -> None:
