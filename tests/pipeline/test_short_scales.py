@@ -6,13 +6,13 @@ import pytest
 
 from polyscale.config.run_config import parse_config
 from polyscale.market.simulate import simulate_bars
-from polyscale.pipeline.learn import fit_scalers, prepare
+from polyscale.pipeline.learn import fit_scalers, prepare, tell_short_scales
 from polyscale.pipeline.load import SymbolBars
 from tests.pipeline.small import small
 
 
 def warnings_of(caplog, days, timeframe, lookback):
-    """What is logged when scalers are fitted with this second scale."""
+    """Scalers of a training with this second scale, and what is logged of it."""
     text = small(days=days).replace(
         "timeframe: 1h, lookback: 8", f"timeframe: {timeframe}, lookback: {lookback}"
     )
@@ -20,8 +20,9 @@ def warnings_of(caplog, days, timeframe, lookback):
     prepared = prepare(
         config, [SymbolBars(config.market.markets()[0], simulate_bars(config.market.simulation))]
     )
+    scalers, _ = fit_scalers(prepared, config.data)
     with caplog.at_level(logging.WARNING):
-        scalers, _ = fit_scalers(prepared, config.data)
+        tell_short_scales(prepared, config.data)
     return scalers, [record.getMessage() for record in caplog.records]
 
 

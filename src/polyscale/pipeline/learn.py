@@ -100,6 +100,7 @@ def learn(
     from polyscale.training.fit import fit  # Lightning takes seconds to load, and only training needs it
 
     feature_scalers, origin_scaler = fit_scalers(prepared, config.data)
+    tell_short_scales(prepared, config.data)
     spec = spec_of(config)
     facts = ModelFacts(
         spec=spec,
@@ -148,13 +149,17 @@ def fit_scalers(prepared: Prepared, data: DataSettings) -> tuple[tuple[Scaler | 
         raise HistoryError(
             "training needs at least 1 origin whose base scale is warm, found 0; import more history"
         )
-    for j in range(len(data.scales)):
-        _tell_if_short(data, pairs, j)
     return per_scale, origin
 
 
+def tell_short_scales(prepared: Prepared, data: DataSettings) -> None:
+    """Say which scales are never warm in training, or less than their lookback: rows needed and found."""
+    pairs = list(zip(prepared.panels, prepared.splits, strict=True))
+    for j in range(len(data.scales)):
+        _tell_if_short(data, pairs, j)
+
+
 def _tell_if_short(data: DataSettings, pairs: Sequence[tuple[Panel, Split]], j: int) -> None:
-    """Say with rows needed and found that a scale is never warm in training, or less than its lookback."""
     scale = data.scales[j]
     known = [panel.warm[j][: int(panel.index[part.train, j].max(initial=-1)) + 1] for panel, part in pairs]
     warm, bars = max(int(rows.sum()) for rows in known), max(map(len, known))
