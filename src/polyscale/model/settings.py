@@ -57,7 +57,7 @@ class NetworkSpec(Settings):
     scales: tuple[str, ...]  # S names
     lookbacks: tuple[int, ...]  # S, rows
     features: tuple[tuple[str, ...], ...]  # S x F names
-    num_origin_inputs: int = Field(ge=1)
+    num_origin_inputs: int = Field(ge=0)
     horizons: tuple[str, ...]  # H names
     levels: tuple[float, ...]  # Q quantile levels, rising, symmetric, the median among them
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import Field
 
+from polyscale.market.errors import ConfigError
 from polyscale.market.settings import Settings
 
 MIN_ORIGINS: Final = 500  # of training, with labels, below which nothing is learned
@@ -84,3 +85,17 @@ class TrainingSettings(Settings):
         description="let torch compile what it can, where a C++ compiler is; pays in long trainings only",
     )
     threads: int = Field(1, ge=1, description="of torch; more gain little and change the last digits")
+
+    def with_batch_size(self, origins: int) -> TrainingSettings:
+        """The same with so many origins a step (rounded up), in as many stretches as before.
+
+        Raises
+        ------
+        ConfigError
+            If it is not at least 1.
+        """
+        if origins < 1:
+            raise ConfigError(f"batch_size must be at least 1 forecast origin a step, got {origins}")
+        stretches = min(self.stretches_per_batch, origins)
+        sizes = {"stretch": -(-origins // stretches), "stretches_per_batch": stretches}
+        return self.model_copy(update=sizes)
