@@ -160,7 +160,7 @@ def row_of(variant: Variant, came: list[Trained]) -> dict[str, Any]:
         "value": variant.value,
         "ratios": np.round(np.mean([each.ratios for each in came], axis=0), 4).tolist(),
         "by_seed": [each.ratios for each in came],
-        "seconds": statistics.median(each.seconds for each in came),
+        "seconds": round(statistics.median(each.seconds for each in came), 1),
         "parameters": came[0].parameters,
         "epochs": [each.epoch for each in came],
         "num_origins": came[0].num_origins,
