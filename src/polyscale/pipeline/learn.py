@@ -100,6 +100,7 @@ def learn(
     from polyscale.training.fit import fit  # Lightning takes seconds to load, and only training needs it
 
     feature_scalers, origin_scaler = fit_scalers(prepared, config.data)
+    tell_short_scales(prepared, config.data)
     spec = spec_of(config)
     facts = ModelFacts(
         spec=spec,
@@ -148,10 +149,34 @@ def fit_scalers(prepared: Prepared, data: DataSettings) -> tuple[tuple[Scaler | 
         raise HistoryError(
             "training needs at least 1 origin whose base scale is warm, found 0; import more history"
         )
-    for scale, scaler in zip(data.scales, per_scale, strict=True):
-        if scaler is None:
-            logger.warning("scale %s has no warm row in training and takes no part in this run", scale.name)
     return per_scale, origin
+
+
+def tell_short_scales(prepared: Prepared, data: DataSettings) -> None:
+    """Say which scales are never warm in training, or less than their lookback: rows needed and found."""
+    pairs = list(zip(prepared.panels, prepared.splits, strict=True))
+    for j in range(len(data.scales)):
+        _tell_if_short(data, pairs, j)
+
+
+def _tell_if_short(data: DataSettings, pairs: Sequence[tuple[Panel, Split]], j: int) -> None:
+    scale = data.scales[j]
+    known = [panel.warm[j][: int(panel.index[part.train, j].max(initial=-1)) + 1] for panel, part in pairs]
+    warm, bars = max(int(rows.sum()) for rows in known), max(map(len, known))
+    needed = features_of(data, scale).warm_up(scale.timeframe)
+    native = "" if j == 0 else f", or native bars of {scale.timeframe} and set native_history of that scale"
+    if warm == 0:
+        logger.warning(
+            "scale %s has no warm row in training and takes no part in this run: its features need %d closed "
+            "bars of %s, training has %d; import more history%s",
+            *(scale.name, needed, scale.timeframe, bars, native),
+        )
+    elif warm < scale.lookback:
+        logger.warning(
+            "scale %s looks back %d bars, training has at most %d warm ones (%d bars, of which features need "
+            "%d): older rows are masked; import more history%s",
+            *(scale.name, scale.lookback, warm, bars, needed, native),
+        )
 
 
 def _known_rows(panel: Panel, train: Bools, scale: int) -> NDArray[np.int64]:
