@@ -8,16 +8,19 @@ from tests.replay.running import running
 
 
 @pytest.fixture(scope="session")
-def laid(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("desk")
-    desk.lay(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def exchange_url():
     with running(desk.exchange()) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def laid(tmp_path_factory, exchange_url):
+    folder = tmp_path_factory.mktemp("desk")
+    desk.lay(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        desk.sit(patch, folder, exchange_url)
+        desk.train()
+    return folder
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
-"""The documentation's Python runs: every page in one namespace, block after block, unchanged.
+"""The documentation is followed from top to bottom: every page at a desk of its own, all its code unchanged.
 
-A block ``text output`` after a block of Python is what that block prints; … in it stands for anything.
+Blocks of Python run in one namespace; lines of console and bash blocks run as they stand between them. A
+block ``text output`` after a block of Python is what that block prints; … in it stands for anything. A line
+that is to end in failure says "exit status 1" in its comment.
 """
 
 import ast
@@ -9,6 +11,7 @@ import re
 import pytest
 
 from tests.docs.fences import ROOT, all_fences, fences, pages
+from tests.docs.lines import lines_of, run
 
 PRELUDES = {  # what a page's code presupposes, where to say it on the page would lead away from it
     "README.md": """
@@ -27,50 +30,81 @@ new_rows = NetworkInput(
 )
 """,
 }
-NOT_RUN = {}  # "page:line" of the block: why it cannot run; three at most
+NOT_RUN = {}  # "page:line" of a block of Python: why it cannot run; three at most
+ONLY_PARSED = {  # how a line goes on behind ``polyscale``: why it is not run here
+    r"demo": "trains for a minute; tests/cli/test_demo.py",
+    r"stream": "goes on until Ctrl-C; tests/cli/test_market_data.py",
+    r"replay": "goes on until Ctrl-C; tests/cli/test_replay_command.py",
+    r"search": "trains a network per trial; tests/cli/test_search_command.py",
+    r"evaluate": "fits every baseline; tests/cli/test_evaluate_command.py",
+    r"audit \S+( --cuts \d+)?$": "makes the chain again at two hundred cuts; tests/cli/test_audit_command.py",
+    r"(run|train) (--resume last|.*configs/full.yaml)": "nothing was cut off; half an hour",
+    r"explain \S+ --at": "a time of the real bars; tests/cli/test_explain_command.py",
+    r"fetch .*--source ccxt:": "asks another exchange; tests/cli/test_fetch_source.py",
+}
 
 
 def code_of(page):
-    """The page's Python as one tree: the same for two pages that differ in comments alone."""
-    return ast.dump(ast.parse("".join(fence.text for fence in fences(page, "python"))))
+    """The page's code as trees and words: the same for two pages that differ in comments alone."""
+    python = ast.dump(ast.parse("".join(fence.text for fence in fences(page, "python"))))
+    typed = [line.words for fence in fences(page, "console", "bash") for line in lines_of(fence)]
+    return python, str(typed)
 
 
 def pages_with_code():
-    """Pages that hold Python; of pages with the same code, such as translations, the first."""
+    """Pages that hold code; of pages with the same code, such as translations, the first."""
     found = {}
     for page in pages():
-        if fences(page, "python"):
+        if fences(page, "python", "console", "bash"):
             found.setdefault(code_of(page), page)
     return list(found.values())
 
 
-def run(code, page, line, namespace):
-    """Execute a block; tracebacks name the page and its line."""
+def execute(code, page, line, namespace):
+    """Run a block of Python; tracebacks name the page and its line."""
     exec(compile("\n" * (line - 1) + code, str(ROOT / page), "exec"), namespace)
 
 
+def type_in(line):
+    """Run a line, if it is one for polyscale that is quick."""
+    words = line.for_polyscale
+    if words is None or line.words[0] != "polyscale" or why_only_parsed(words):
+        return
+    status, said = run(words)
+    assert status == int("exit status 1" in line.text), f"{line.where}: {line.text}\n{said}"
+
+
+def why_only_parsed(words):
+    """The reason why a line is not run; none if it is."""
+    text = " ".join(words)
+    return next((why for pattern, why in ONLY_PARSED.items() if re.match(pattern, text)), None)
+
+
 def matches(shown, printed):
-    """Whether the shown text is what was printed, but for trailing spaces and where it says …"""
-    lines = [line.rstrip() for line in printed.splitlines()]
-    pattern = re.escape("\n".join(line.rstrip() for line in shown.strip("\n").splitlines()))
-    return re.fullmatch(pattern.replace("…", r"[\s\S]*?"), "\n".join(lines).strip("\n")) is not None
+    """Whether the shown text is what was printed, but for spaces at ends of lines and where it says …"""
+    shown, printed = (
+        "\n".join(line.rstrip() for line in text.strip("\n").splitlines()) for text in (shown, printed)
+    )
+    return re.fullmatch(re.escape(shown).replace("…", r"[\s\S]*?"), printed) is not None
 
 
 @pytest.mark.parametrize("page", pages_with_code())
-def test_the_code_of_a_page_runs(page, at_desk, capsys):
-    namespace = {"__name__": "page"}
-    run(PRELUDES.get(page, ""), page, 1, namespace)
-    printed = ""
-    for fence in fences(page, "python", "text output"):
+def test_a_page_can_be_followed(page, at_desk, capsys):
+    namespace, printed = {"__name__": "page"}, ""
+    execute(PRELUDES.get(page, ""), page, 1, namespace)
+    for fence in fences(page, "python", "text output", "console", "bash"):
         if fence.language == "text output":
             assert matches(fence.text, printed), f"{fence.where} shows what was not printed:\n{printed}"
+        elif fence.language != "python":
+            for line in lines_of(fence):
+                type_in(line)
         elif fence.where not in NOT_RUN:
             capsys.readouterr()
-            run(fence.text, page, fence.line, namespace)
+            execute(fence.text, page, fence.line, namespace)
             printed = capsys.readouterr().out
 
 
-def test_nearly_every_block_is_run():
+def test_nearly_everything_is_run():
     there = {fence.where for fence in all_fences("python")}
     assert set(NOT_RUN) <= there, "a block that is not run must be there"
     assert all(NOT_RUN.values()), "and have its reason"
