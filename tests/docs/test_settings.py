@@ -28,7 +28,7 @@ def merged(whole, part):
 
 
 def config_with(part):
-    """A small config with a part of another: as many encoders as it then has scales; its own split and folds."""
+    """A small config with a part of another: an encoder per scale, its own split and folds."""
     own = {"split": {}} if "split" in part else {}
     both = merged(WHOLE | own, part)
     if "encoders" not in part.get("network", {}):
