@@ -134,7 +134,7 @@ def sit(monkeypatch, folder, url):
     monkeypatch.setitem(bybit_client.KNOWN_VENUES, url, "bybit")
     monkeypatch.setitem(fetch.__kwdefaults__, "url", url)
     monkeypatch.setenv("POLYSCALE_BYBIT_URL", url)
-    monkeypatch.setitem(audit_run.__kwdefaults__, "cuts", 4)
+    monkeypatch.setitem(audit_run.__kwdefaults__, "cuts", 2)
     monkeypatch.setitem(walk_forward.__kwdefaults__, "baselines", ["base"])
     monkeypatch.setattr(evaluate, "spread", in_this_process)
     monkeypatch.setattr(export, "export_graph", unwritten)

@@ -11,7 +11,7 @@ import re
 import pytest
 
 from tests.docs.fences import ROOT, all_fences, fences, pages
-from tests.docs.lines import lines_of, run
+from tests.docs.lines import lines_of, run, typed_on
 
 PRELUDES = {  # what a page's code presupposes, where to say it on the page would lead away from it
     "README.md": """
@@ -114,7 +114,40 @@ def test_nearly_everything_is_run():
     assert len(pages_with_code()) >= 10
 
 
-def test_code_of_another_language_is_named_so():
-    known = {"python", "console", "bash", "yaml", "text", "text output", "json", "toml"}
-    odd = {fence.where: fence.language for fence in all_fences() if fence.language not in known}
-    assert not {where: name for where, name in odd.items() if not name.startswith("{")}
+def test_most_lines_are_run():
+    given = [line.for_polyscale for page in pages_with_code() for line in typed_on(page)]
+    typed = [" ".join(words) for words in given if words]
+    assert all(ONLY_PARSED.values())
+    only_parsed = [line for line in typed if why_only_parsed(line.split())]
+    assert len(only_parsed) < len(typed) / 2
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("a 1\n…\nc", "a 1 \nb\nc\n", True),
+        ("in … hours", "in 12 hours", True),
+        ("a", "a\nb", False),
+        ("a.b", "axb", False),
+    ],
+)
+def test_shown_output_is_held_against_what_was_printed(shown, printed, same):
+    assert matches(shown, printed) is same
+
+
+def test_code_goes_by_the_names_under_which_it_is_run():
+    others = {
+        "py",
+        "python3",
+        "ipython",
+        "pycon",
+        "sh",
+        "shell",
+        "bash-session",
+        "shell-session",
+        "zsh",
+        "yml",
+    }
+    named = {fence.where: fence.language.lower() for fence in all_fences()}
+    assert {where: name for where, name in named.items() if name in others} == {}
+    assert not [fence.where for fence in all_fences() if fence.language != fence.language.lower()]

@@ -7,7 +7,7 @@ import pytest
 from typer.exceptions import Exit
 
 from tests.docs.fences import ROOT, all_fences, pages
-from tests.docs.lines import lines_of, names, options_of, parse, typed_on
+from tests.docs.lines import Line, lines_of, names, options_of, parse, typed_on
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -65,3 +65,18 @@ def test_commands_named_in_prose_are_there(page):
         assert name in names(), f"{page}: polyscale {name}"
         options = set(re.findall(r"(?<!\S)--[a-z-]+", rest))
         assert options <= options_of(name) | {"--help"}, f"{page}: polyscale {name}{rest}"
+
+
+@pytest.mark.parametrize(
+    "words", ["run --confg x.yaml", "import bars.csv", "nosuch", "fetch BTCUSDT --days many"]
+)
+def test_wrong_words_are_not_understood(words):
+    with pytest.raises(AssertionError, match=r"page\.md:1: polyscale"):
+        understood(Line("page.md:1", f"polyscale {words}  # with a comment"))
+
+
+@pytest.mark.parametrize(
+    "words", ["make nothing", "python -m benchmarks nothing", "pip install 'polyscale[no]'"]
+)
+def test_what_is_not_there_is_not_known(words):
+    assert not known(Line("page.md:1", words).words)
