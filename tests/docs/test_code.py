@@ -91,7 +91,7 @@ def matches(shown, printed):
 @pytest.mark.parametrize("page", pages_with_code())
 def test_a_page_can_be_followed(page, at_desk, capsys):
     namespace, printed = {"__name__": "page"}, ""
-    execute(PRELUDES.get(page, ""), page, 1, namespace)
+    execute(PRELUDES.get(page.replace(".ru.md", ".md"), ""), page, 1, namespace)
     for fence in fences(page, "python", "text output", "console", "bash"):
         if fence.language == "text output":
             assert matches(fence.text, printed), f"{fence.where} shows what was not printed:\n{printed}"
