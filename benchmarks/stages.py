@@ -38,7 +38,11 @@ def main() -> None:
     count = bars.height
     scales = timed("scales", count, lambda: build_scales(bars, data.base, data.scales, data.max_fill))
     chosen = select(data.features, CATALOGUE)
-    timed("features, all scales", count, lambda: [chosen.compute(scale.bars) for scale in scales])
+    timed(
+        "features, all scales",
+        count,
+        lambda: [chosen.compute(scale.bars, scale.settings.timeframe) for scale in scales],
+    )
     grid = scales[0].bars
     targets = timed("targets", count, lambda: make_targets(grid, data.base, data.horizons))
     timed("base forecast", count, lambda: base_forecast(grid, data.base, targets, data.base_forecast))

@@ -20,7 +20,7 @@ class BacktestSettings(Settings):
 
     fee_bps: float = Field(ge=0, description="taker fee of a fill, basis points of its value")
     maker_fee_bps: float | None = Field(
-        None, ge=0, description="fee of limits and take-profits, basis points; none: the taker's"
+        None, ge=0, description="fee of limits and take-profits, basis points; absent: the taker's"
     )
     slippage_bps: float = Field(
         ge=0, description="how far a taker's fill is worse than its price, basis points"
@@ -29,13 +29,13 @@ class BacktestSettings(Settings):
         0.0, ge=0, le=1, description="and worse by this share of the bar's high less low"
     )
     volume_share: float | None = Field(
-        None, gt=0, le=1, description="of a bar's volume that may be filled, the rest waits; none: any size"
+        None, gt=0, le=1, description="of a bar's volume that may be filled, the rest waits; absent: any size"
     )
     assumed_funding_8h: float | None = Field(
         None,
         ge=0,
         lt=1,
-        description="paid by either side every 8 h where no funding is stored, fraction; 0 for spot; none: "
+        description="paid by either side every 8 h where no funding is stored, fraction; 0 for spot; absent: "
         "funding must be given",
     )
     initial_capital: float = Field(10_000.0, gt=0, description="quote coin")
@@ -85,6 +85,7 @@ class BacktestSettings(Settings):
 
     @model_validator(mode="after")
     def _full_leverage_survives_its_fill(self) -> BacktestSettings:
+        """`max_leverage` times the larger of `maintenance_margin` and the cost of closing is less than 1."""
         if self.max_leverage * self.maintenance >= 1.0:
             raise ValueError(
                 "max_leverage * max(maintenance_margin, cost of closing) must be < 1, else a fill at full "

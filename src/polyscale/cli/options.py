@@ -40,7 +40,18 @@ UrlOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int | None, typer.Option(min=0, help="Instead of the config's seed.")]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help="Instead of training.epochs.")]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Forecast origins of a step, instead of training.stretch x stretches_per_batch."
+    ),
+]
 RunArgument = Annotated[str, typer.Argument(help="A run: its folder, its id, or 'last'.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="The same as RUN: a run's folder, a file in it, or FOLDER/last."),
+]
 
 STORE = "store"
 RUNS = Path("runs")

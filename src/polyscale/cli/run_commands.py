@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,10 @@ import typer
 from polyscale.cli.options import (
     RUNS,
     STORE,
+    BatchSizeOption,
+    EpochsOption,
     JsonOption,
+    ModelOption,
     RunArgument,
     RunsOption,
     SeedOption,
@@ -36,6 +40,33 @@ ResumeOption = Annotated[
 _CUTS = 12  # of the short audit that every run has
 
 
+@dataclass(frozen=True)
+class _Changes:
+    """What a person says instead of the config."""
+
+    seed: int | None
+    epochs: int | None
+    batch_size: int | None
+
+    def made_to(self, config: RunConfig) -> RunConfig:
+        """The config with them; a config that is not changed is the same one."""
+        training = config.training
+        if self.batch_size is not None:
+            training = training.with_batch_size(self.batch_size)
+        if self.epochs is not None:
+            training = training.model_copy(update={"epochs": self.epochs})
+        seed = config.seed if self.seed is None else self.seed
+        return config.model_copy(update={"training": training, "seed": seed})
+
+    def refuse_with_resume(self) -> None:
+        """A run that goes on keeps its config."""
+        given = [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+        if given:
+            raise ConfigError(
+                f"{', '.join(given)} must go with --config: a run that is resumed keeps its own settings"
+            )
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("run", epilog="Example: polyscale run --config configs/btc_5m.yaml")(run_all)
@@ -43,7 +74,9 @@ def register(app: typer.Typer) -> None:
         "train", epilog="Examples: polyscale train -c configs/btc_5m.yaml; polyscale train --resume last"
     )(train)
     app.command("predict", epilog="Example: polyscale predict last")(predict)
-    app.command("backtest", epilog="Example: polyscale backtest last")(backtest)
+    app.command(
+        "backtest", epilog="Examples: polyscale backtest last; polyscale backtest --model checkpoints/last"
+    )(backtest)
     app.command("runs", epilog="Example: polyscale runs")(show_runs)
     app.command("reproduce", epilog="Example: polyscale reproduce last")(reproduce_run)
 
@@ -52,6 +85,8 @@ def run_all(
     config: ConfigOption = None,
     resume: ResumeOption = None,
     seed: SeedOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
     store: StoreOption = STORE,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
@@ -61,7 +96,7 @@ def run_all(
 
     began = time.monotonic()
     with _watching() as watch:
-        job = _job(config, resume, seed, store, runs, watch)
+        job = _job(config, resume, _Changes(seed, epochs, batch_size), store, runs, watch)
         if not ranks.is_first():  # it has learned its share; the first one goes on alone
             job.train(watch)
             return
@@ -82,6 +117,8 @@ def train(
     config: ConfigOption = None,
     resume: ResumeOption = None,
     seed: SeedOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
     store: StoreOption = STORE,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
@@ -91,7 +128,8 @@ def train(
     from polyscale.training import ranks
 
     with _watching() as watch:
-        run = _job(config, resume, seed, store, runs, watch).train(watch)
+        job = _job(config, resume, _Changes(seed, epochs, batch_size), store, runs, watch)
+        run = job.train(watch)
     if not ranks.is_first():
         return
     if as_json:
@@ -102,6 +140,7 @@ def train(
 
 def predict(
     run: RunArgument = "last",
+    model: ModelOption = None,
     store: StoreOption = STORE,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
@@ -114,7 +153,7 @@ def predict(
     from polyscale.runs.folder import find_run
     from polyscale.store.store import Store
 
-    trained = load_run(find_run(runs, run, _usable_states()).path)
+    trained = load_run(find_run(runs, model or run, _usable_states()).path)
     shown: list[dict[str, Any]] = []
     symbols = load_symbols(trained.config, Store(store))
     for item in symbols:
@@ -133,6 +172,7 @@ def predict(
 
 def backtest(
     run: RunArgument = "last",
+    model: ModelOption = None,
     store: StoreOption = STORE,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
@@ -144,7 +184,7 @@ def backtest(
     from polyscale.runs.folder import find_run
     from polyscale.store.store import Store
 
-    trained = load_run(find_run(runs, run, _usable_states()).path)
+    trained = load_run(find_run(runs, model or run, _usable_states()).path)
     results = trade_again(trained, same_bars(trained.folder, trained.config, Store(store)))
     if as_json:
         console.print_json(results)
@@ -199,7 +239,7 @@ def reproduce_run(
 
 
 def _job(
-    config: Path | None, resume: str | None, seed: int | None, store: str, runs: Path, watch: Observer
+    config: Path | None, resume: str | None, changes: _Changes, store: str, runs: Path, watch: Observer
 ) -> Job:
     """Begin a run of a config, or take up one that was cut off."""
     from polyscale.pipeline.job import begin
@@ -209,8 +249,9 @@ def _job(
     from polyscale.training import ranks
 
     if config is not None and resume is None:
-        return begin(_read(config, seed), Store(store), runs, watch)
+        return begin(changes.made_to(_read(config)), Store(store), runs, watch)
     if resume is not None and config is None:
+        changes.refuse_with_resume()
         unfinished = (State.TRAINING, State.TRAINED)
         path = ranks.from_first(lambda: find_run(runs, resume, unfinished).path)
         return take_up(RunFolder.open(path), Store(store), watch)
@@ -264,11 +305,10 @@ def tell(told: dict[str, Any], symbols: list[str], seconds: float, *, as_json: b
         raise typer.Exit(1)
 
 
-def _read(path: Path, seed: int | None) -> RunConfig:
+def _read(path: Path) -> RunConfig:
     from polyscale.config.run_config import read_config
 
-    config = read_config(path)
-    return config if seed is None else config.model_copy(update={"seed": seed})
+    return read_config(path)
 
 
 def _usable_states() -> tuple[State, ...]:

@@ -39,9 +39,9 @@ class Funding(StrEnum):
 class VenueSettings(Settings):
     """Symbols of one venue."""
 
-    venue: str
-    category: str
-    symbols: tuple[str, ...] = Field(min_length=1)
+    venue: str = Field(description="name under which the store keeps them: bybit, binance ...")
+    category: str = Field(description="kind of market: spot, linear or inverse")
+    symbols: tuple[str, ...] = Field(min_length=1, description="names of markets, such as BTCUSDT")
 
     def markets(self) -> list[Market]:
         """One market per symbol."""
@@ -51,11 +51,19 @@ class VenueSettings(Settings):
 class MarketSettings(Settings):
     """Whose bars: of the store, or simulated."""
 
-    source: Literal["store", "simulated"] = "store"
-    venue: str = "bybit"
-    category: str = "linear"
-    symbols: tuple[str, ...] = Field(("BTCUSDT",), min_length=1)
-    funding: Funding = Funding.STORED
+    source: Literal["store", "simulated"] = Field(
+        "store", description="bars of the store, or of a market that is made up from a seed"
+    )
+    venue: str = Field("bybit", description="name under which the store keeps the bars")
+    category: str = Field("linear", description="kind of market: spot, linear or inverse")
+    symbols: tuple[str, ...] = Field(
+        ("BTCUSDT",), min_length=1, description="markets that are learned from, forecast and traded"
+    )
+    funding: Funding = Field(
+        Funding.STORED,
+        description="stored: the store's rates, where it holds any of the symbol, else the assumed rate; "
+        "assumed: always backtest.assumed_funding_8h",
+    )
     learn_from: tuple[VenueSettings, ...] = Field(
         (), description="other markets whose bars train as well; they are neither forecast nor traded"
     )
@@ -63,6 +71,12 @@ class MarketSettings(Settings):
 
     @model_validator(mode="after")
     def _simulation_belongs_to_source(self) -> MarketSettings:
+        """Whose bars they are is said once.
+
+        - `simulation` is given with `source: simulated`, and only then
+        - no symbol stands twice, and no market is in `learn_from` as well
+        - `learn_from` needs `source: store`
+        """
         if (self.source == "simulated") != (self.simulation is not None):
             raise ValueError("simulation must be given with source: simulated, and only then")
         twice = sorted({symbol for symbol in self.symbols if self.symbols.count(symbol) > 1})
@@ -91,28 +105,44 @@ class RunConfig(Settings):
     name: str = Field(
         "run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the run folder begins with it"
     )
-    market: MarketSettings = MarketSettings()
-    data: DataSettings
-    split: SplitSettings
+    market: MarketSettings = Field(MarketSettings(), description="whose bars")
+    data: DataSettings = Field(description="scales, horizons, features and the base forecast")
+    split: SplitSettings = Field(description="where training ends and the test begins")
     walk_forward: WalkForwardSettings | None = Field(None, description="the folds of `polyscale evaluate`")
-    network: NetworkSettings
-    training: TrainingSettings = TrainingSettings()
+    network: NetworkSettings = Field(description="sizes of the network")
+    training: TrainingSettings = Field(TrainingSettings(), description="how it is trained")
     levels: tuple[float, ...] = Field(
         (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975), description="quantiles that are forecast"
     )
-    strategy: StrategySettings = StrategySettings()
+    strategy: StrategySettings = Field(
+        StrategySettings(), description="when to trade a forecast, and how much"
+    )
     portfolio: PortfolioSettings | None = Field(
-        None, description="one account over all symbols; none: each symbol has its own"
+        None, description="one account over all symbols; absent: each symbol has its own"
     )
     managed: ManagedSettings = Field(
         ManagedSettings(), description="volatility-managed holding, which the strategies are held against"
     )
-    backtest: BacktestSettings
-    evaluation: EvaluationSettings = EvaluationSettings()
-    seed: int = Field(1, ge=0)
+    backtest: BacktestSettings = Field(description="what trading costs, and what the venue allows")
+    evaluation: EvaluationSettings = Field(
+        EvaluationSettings(), description="which origins are judged, and how sure a claim must be"
+    )
+    seed: int = Field(1, ge=0, description="of the weights, the batches and what training drops or shifts")
 
     @model_validator(mode="after")
     def _stages_fit(self) -> RunConfig:
+        """Stages agree with one another.
+
+        - `network.encoders` has one entry per scale, in the order of `data.scales`
+        - horizons of `strategy` (`horizon`, `agree`) and of every sleeve are among `data.horizons`
+        - `every` of `strategy`, of a sleeve, of `portfolio`, `managed` and `evaluation` is a whole multiple
+          of the base timeframe
+        - `market.simulation.timeframe` is the base timeframe
+        - `walk_forward.leave_out` names symbols of `market.symbols`
+        - `walk_forward.validate_days` and `window_days` are more than the longest horizon
+        - with `network.across_symbols` there is neither `market.learn_from` nor `walk_forward.leave_out`
+        - `levels` lie between 0 and 1, rise, differ, and hold 0.5
+        """
         scales, encoders = len(self.data.scales), len(self.network.encoders)
         if scales != encoders:
             raise ValueError(f"network.encoders must be one per scale ({scales}), got {encoders}")

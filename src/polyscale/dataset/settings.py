@@ -39,8 +39,10 @@ class DataSettings(Settings):
 
     scales: tuple[ScaleSettings, ...] = Field(min_length=1, description="finest first; the first is the base")
     horizons: tuple[Timeframe, ...] = Field(min_length=1, description="whole multiples of the base timeframe")
-    features: tuple[str, ...] = DEFAULT_FEATURES
-    base_forecast: BaseSettings = BaseSettings()
+    features: tuple[str, ...] = Field(
+        DEFAULT_FEATURES, description="names of the catalogue, for every scale without features of its own"
+    )
+    base_forecast: BaseSettings = Field(BaseSettings(), description="the forecast that the network corrects")
     max_fill: int = Field(
         3, ge=0, description="missing base bars filled after the last bar seen; longer is masked"
     )
@@ -52,6 +54,13 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> DataSettings:
+        """Scales, horizons and features fit together.
+
+        - `scales` go from fine to coarse, none stands twice, and the first has `source: resample`
+        - `horizons` rise, and none stands twice
+        - timeframes and horizons are whole multiples of the base timeframe, which is the first scale's
+        - `features`, here and of a scale, are names of the catalogue, at least one, each once
+        """
         frames, names = [scale.timeframe for scale in self.scales], [scale.name for scale in self.scales]
         if frames != sorted(frames) or len(set(names)) < len(names):
             raise ValueError(f"scales must go from fine to coarse without repeats, got {names}")
@@ -89,14 +98,24 @@ class DataSettings(Settings):
 class SplitSettings(Settings):
     """Where training ends and testing begins: dates (whole days in UTC, inclusive) or shares of origins."""
 
-    train_until: date | None = None
-    validate_until: date | None = None
-    test_until: date | None = Field(None, description="absent: to the end of the bars")
-    train_share: float | None = Field(None, gt=0, lt=1)
-    validate_share: float | None = Field(None, gt=0, lt=1)
+    train_until: date | None = Field(None, description="last day of training")
+    validate_until: date | None = Field(None, description="last day of validation; the test follows")
+    test_until: date | None = Field(None, description="last day of the test; absent: to the end of the bars")
+    train_share: float | None = Field(
+        None, gt=0, lt=1, description="instead of dates: share of origins, the oldest, that is trained on"
+    )
+    validate_share: float | None = Field(
+        None, gt=0, lt=1, description="share of origins after them that validates; the rest is the test"
+    )
 
     @model_validator(mode="after")
     def _dates_or_shares(self) -> SplitSettings:
+        """Dates or shares.
+
+        - give `train_until` and `validate_until`, or `train_share` and `validate_share`; not both
+        - dates rise
+        - the shares sum to less than 1
+        """
         if self.train_until is not None and self.validate_until is not None:
             if self.train_share is not None or self.validate_share is not None:
                 raise ValueError("give dates (train_until, validate_until) or shares, not both")
@@ -130,7 +149,10 @@ class WalkForwardSettings(Settings):
 
     first: date = Field(description="first day that is tested")
     last: date = Field(description="last day that is tested")
-    refit: Refit = Refit.MONTH
+    refit: Refit = Field(
+        Refit.MONTH,
+        description="one fit is used for seven days, to the end of its month or quarter, or for all tests",
+    )
     validate_days: int = Field(30, ge=1, description="before each test, to choose the epoch and to calibrate")
     window_days: int | None = Field(None, ge=1, description="of training; absent: all that there is")
     seeds: int = Field(3, ge=1, description="networks whose forecasts are averaged")
@@ -141,6 +163,11 @@ class WalkForwardSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> WalkForwardSettings:
+        """Days and symbols fit together.
+
+        - `last` is not before `first`
+        - `leave_out` needs `pooled`, and repeats no symbol
+        """
         if self.last < self.first:
             raise ValueError(f"last must not be before first ({self.first}), got {self.last}")
         if self.leave_out and not self.pooled:

@@ -107,7 +107,7 @@ def cut(
         (panel, first origin) of each stretch; origins before the beginning (below 0) or beyond the end of a
         panel are padding and not counted.
     """
-    sizes = rows_per_scale(settings, num_origins)
+    sizes = _sizes(panels, where, num_origins, settings)
     pieces = [
         _cut_one(panels[i], counted[i], first, num_origins, sizes, [s.lookback for s in settings.scales])
         for i, first in where
@@ -119,6 +119,22 @@ def cut(
         rows=tuple(np.stack([piece[f"rows{j}"] for piece in pieces]) for j in range(num_scales)),
         masks=tuple(np.stack([piece[f"mask{j}"] for piece in pieces]) for j in range(num_scales)),
         **per_origin,
+    )
+
+
+def _sizes(
+    panels: list[ScaledPanel], where: list[tuple[int, int]], num_origins: int, settings: DataSettings
+) -> tuple[int, ...]:
+    """R_s: what so many bars see; more where the origins of a stretch are not those of consecutive bars."""
+    reached = np.zeros(len(settings.scales), dtype=np.int64)
+    for i, first in where:
+        index = panels[i].index
+        ends = index[np.clip([first, first + num_origins - 1], 0, len(index) - 1)]
+        reached = np.maximum(reached, ends[1] - ends[0])
+    least = rows_per_scale(settings, num_origins)
+    return tuple(
+        max(rows, scale.lookback + int(more))
+        for rows, scale, more in zip(least, settings.scales, reached, strict=True)
     )
 
 

@@ -12,6 +12,7 @@ gap.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -311,6 +312,11 @@ class BybitClient:
             raise ConfigError(f"symbol must be one word in upper case such as BTCUSDT, got {symbol!r}")
         if not 0 <= start_ms <= end_ms:
             raise ConfigError(f"must ask for 0 <= start_ms <= end_ms, got {start_ms} and {end_ms}")
+
+
+def bybit_url() -> str:
+    """Where Bybit is: the address in the environment's POLYSCALE_BYBIT_URL, else its own."""
+    return os.environ.get("POLYSCALE_BYBIT_URL") or BYBIT_URL
 
 
 def venue_of(base_url: str) -> str:

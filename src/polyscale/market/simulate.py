@@ -37,10 +37,14 @@ _JUMP_SD = 6.0  # in standard deviations of a bar
 class SimulationSettings(Settings):
     """What market to make up."""
 
-    kind: Literal["realistic", "planted", "random_walk"] = "realistic"
+    kind: Literal["realistic", "planted", "random_walk"] = Field(
+        "realistic",
+        description="realistic: volatility wanders and jumps, direction cannot be forecast; planted: two "
+        "scales together foretell both; random_walk: nothing can be forecast",
+    )
     days: int = Field(60, ge=1, description="length, days")
-    timeframe: Timeframe = Timeframe(5)
-    start: datetime = datetime(2025, 1, 1, tzinfo=UTC)
+    timeframe: Timeframe = Field(Timeframe(5), description="length of a bar")
+    start: datetime = Field(datetime(2025, 1, 1, tzinfo=UTC), description="open of the first bar, UTC")
     daily_volatility: float = Field(0.03, gt=0, le=1, description="sd of a day's log return")
     volatility_effect: float = Field(
         1.4, ge=0, le=2, description="planted: log volatility per unit of agreement"
@@ -48,7 +52,7 @@ class SimulationSettings(Settings):
     drift_effect: float = Field(
         0.05, ge=0, le=1, description="planted: drift in sd of a bar per unit of agreement"
     )
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, description="of the first symbol; the next one has the next seed")
 
 
 def simulate_bars(settings: SimulationSettings) -> pl.DataFrame:

@@ -10,18 +10,20 @@ from polyscale.market.settings import Settings
 class EncoderSettings(Settings):
     """One scale's encoder; the chapter's table gives 2-4 layers and 4-8 heads."""
 
-    layers: int = Field(2, ge=1, le=8)
-    heads: int = Field(4, ge=1, le=16, description="must divide d_model")
+    layers: int = Field(2, ge=1, le=8, description="layers of attention")
+    heads: int = Field(4, ge=1, le=16, description="heads of attention; must divide d_model")
     kernel: int = Field(4, ge=1, le=16, description="rows of the causal convolution stem")
     window: int = Field(8, ge=1, le=64, description="rows, and means of rows on every level, that a row asks")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="share of values that training sets to zero")
 
 
 class NetworkSettings(Settings):
     """Sizes of the network; one encoder per scale, in the order of the scales."""
 
-    d_model: int = Field(48, ge=8, le=512)
-    encoders: tuple[EncoderSettings, ...] = Field(min_length=1)
+    d_model: int = Field(48, ge=8, le=512, description="width of every state")
+    encoders: tuple[EncoderSettings, ...] = Field(
+        min_length=1, description="one per scale, in the order of data.scales"
+    )
     feedforward_ratio: float = Field(2.0, gt=0, le=8, description="hidden width over d_model")
     cross_heads: int = Field(4, ge=1, le=16, description="heads of the attention across scales, and symbols")
     key_span: int = Field(16, ge=1, le=64, description="newest states of every scale that a query reads")
@@ -41,6 +43,7 @@ class NetworkSettings(Settings):
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> NetworkSettings:
+        """`heads` of every encoder and `cross_heads` divide `d_model`."""
         for name, heads in [
             *((f"encoders[{i}].heads", encoder.heads) for i, encoder in enumerate(self.encoders)),
             ("cross_heads", self.cross_heads),
@@ -57,7 +60,7 @@ class NetworkSpec(Settings):
     scales: tuple[str, ...]  # S names
     lookbacks: tuple[int, ...]  # S, rows
     features: tuple[tuple[str, ...], ...]  # S x F names
-    num_origin_inputs: int = Field(ge=1)
+    num_origin_inputs: int = Field(ge=0)
     horizons: tuple[str, ...]  # H names
     levels: tuple[float, ...]  # Q quantile levels, rising, symmetric, the median among them
 

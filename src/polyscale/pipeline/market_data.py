@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from polyscale.exchange.bybit_client import BYBIT_URL, BybitClient, venue_of
+from polyscale.exchange.bybit_client import BybitClient, bybit_url, venue_of
 from polyscale.ingest.fetch import FetchReport, fetch_bars, fetch_order_rules
 from polyscale.ingest.spans import Span, read_instant_ms
 from polyscale.market.bars import Market
@@ -31,7 +31,7 @@ def fetch(
     since: str | date | datetime | None = None,
     until: str | date | datetime | None = None,
     category: str = "linear",
-    url: str = BYBIT_URL,
+    url: str | None = None,
     venue: str | None = None,
     store: str | Path = "store",
 ) -> pl.DataFrame:
@@ -49,7 +49,8 @@ def fetch(
     category
         ``linear``, ``inverse`` or ``spot``.
     url, venue
-        Another address, and the name under which its bars are kept.
+        Another address (absent: POLYSCALE_BYBIT_URL of the environment, else Bybit), and the name under which
+        its bars are kept.
 
     Returns
     -------
@@ -63,12 +64,13 @@ def fetch(
     NotStoredError
         If the exchange has no bar in the span.
     """
-    market, parsed = Market(venue or venue_of(url), category, symbol.upper()), Timeframe.parse(timeframe)
+    address = url or bybit_url()
+    market, parsed = Market(venue or venue_of(address), category, symbol.upper()), Timeframe.parse(timeframe)
     span = Span(_instant_ms(since), _instant_ms(until), days, _DAYS)
     held = Store(store)
 
     async def bring() -> FetchReport:
-        async with BybitClient(url, venue=market.venue) as client:
+        async with BybitClient(address, venue=market.venue) as client:
             now_ms = await client.server_time_ms()
             report = await fetch_bars(client, held, market, parsed, *span.ends_ms(now_ms, parsed))
             await fetch_order_rules(client, held, market, now_ms)

@@ -157,21 +157,25 @@ def list_runs(root: Path) -> list[RunFolder]:
 
 
 def find_run(root: Path, name: str, states: Collection[State] = tuple(State)) -> RunFolder:
-    """A run by path, by id under ``root``, or ``last`` for the newest that has come so far.
+    """A run by its folder or a file in it, by id under ``root``, or ``last``.
+
+    The last is the newest that has come so far; ``FOLDER/last`` the newest in another folder.
 
     Raises
     ------
     RunError
         If there is none.
     """
-    if name == "last":
+    path = Path(name)
+    if path.name == "last":
+        root = root if name == "last" else path.parent
         for folder in list_runs(root):
             if _readable_state(folder) in states:
                 return RunFolder.open(folder.path)
         wanted = " or ".join(state.value for state in states)
         raise RunError(f"{root}: holds no run that is {wanted}; make one with `polyscale run --config ...`")
-    path = Path(name) if (Path(name) / "run.json").is_file() else root / name
-    return RunFolder.open(path)
+    path = path.parent if path.is_file() else path
+    return RunFolder.open(path if (path / "run.json").is_file() else root / name)
 
 
 def _stamp(name: str) -> str:

@@ -29,6 +29,7 @@ class WaveletSettings(Settings):
     @field_validator("wavelet")
     @classmethod
     def _is_known(cls, name: str) -> str:
+        """`wavelet` is one of `pywt.wavelist(kind="discrete")`."""
         import pywt  # here, since the config of a run without wavelets has no need of it
 
         known = pywt.wavelist(kind="discrete")
@@ -44,7 +45,7 @@ class VmdSettings(Settings):
     """Variational modes of each trailing window, see `polyscale.scales.vmd`."""
 
     window: int = Field(256, ge=8, description="bars; of an odd number the oldest is left out")
-    modes: int = Field(4, ge=1, le=32)
+    modes: int = Field(4, ge=1, le=32, description="how many a window is taken apart into")
     alpha: float = Field(2_000.0, gt=0, description="how narrow a mode is; bandwidth goes with 1/sqrt(alpha)")
     tau: float = Field(
         0.0,
@@ -78,9 +79,13 @@ class Source(StrEnum):
 class ScaleSettings(Settings):
     """One scale of the market: a timeframe, or bands of it."""
 
-    timeframe: Timeframe
+    timeframe: Timeframe = Field(description="length of its bars, a whole multiple of the first scale's")
     lookback: int = Field(ge=1, description="rows of this scale that a forecast may depend on")
-    source: Source = Source.RESAMPLE
+    source: Source = Field(
+        Source.RESAMPLE,
+        description="resample: features of the scale's bars; wavelet: bands of their log closes; vmd: their "
+        "variational modes",
+    )
     wavelet: WaveletSettings | None = Field(None, description="with source: wavelet; absent: db4, 4 levels")
     vmd: VmdSettings | None = Field(None, description="with source: vmd; absent: 4 modes of 256 bars")
     bands: tuple[str, ...] | None = Field(
@@ -111,6 +116,13 @@ class ScaleSettings(Settings):
 
     @model_validator(mode="after")
     def _belongs_to_source(self) -> ScaleSettings:
+        """What is said of a source belongs to it.
+
+        - `wavelet` is given with `source: wavelet` only, `vmd` with `source: vmd` only
+        - `features` is given with `source: resample` only, `bands` with the other two
+        - `bands` are of the decomposition, each once, in its order: details from the finest, then the trend;
+          modes from the slowest
+        """
         for key, source in (("wavelet", Source.WAVELET), ("vmd", Source.VMD), ("features", Source.RESAMPLE)):
             if getattr(self, key) is not None and self.source is not source:
                 raise ValueError(

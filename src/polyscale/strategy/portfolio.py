@@ -39,22 +39,27 @@ logger = logging.getLogger(__name__)
 class Sleeve(Settings):
     """A strategy with a share of the account."""
 
-    strategy: StrategySettings
+    strategy: StrategySettings = Field(description="its rules, without levels")
     share: float = Field(gt=0, description="of the account; the sleeves' shares sum to at most 1")
 
 
 class PortfolioSettings(Settings):
     """How symbols and horizons share one account."""
 
-    sleeves: tuple[Sleeve, ...] = Field(min_length=1)
-    allocation: Allocation = "inverse_volatility"
+    sleeves: tuple[Sleeve, ...] = Field(min_length=1, description="strategies that share the account")
+    allocation: Allocation = Field(
+        "inverse_volatility",
+        description="how symbols share it; all but equal and inverse_volatility are of skfolio, an extra",
+    )
     every: Timeframe = Field(Timeframe(1440), description="shares of symbols are set anew on this grid")
     lookback_days: int = Field(30, ge=2, description="of past returns behind correlations")
     gross: float = Field(1.0, gt=0, description="cap on the sum of absolute weights")
     net: float = Field(1.0, gt=0, description="cap on the absolute sum of weights")
     per_asset: float = Field(1.0, gt=0, description="cap on one symbol's absolute weight")
     target_volatility: float | None = Field(
-        None, gt=0, description="sd of the account's return a year, by forecast; none: as the sleeves have it"
+        None,
+        gt=0,
+        description="sd of the account's return a year, by forecast; absent: as the sleeves have it",
     )
     rebalance: float = Field(
         0.05,
@@ -64,6 +69,11 @@ class PortfolioSettings(Settings):
 
     @model_validator(mode="after")
     def _sleeves_fit(self) -> PortfolioSettings:
+        """Sleeves share one account and one position.
+
+        - `share` of all sleeves sums to at most 1
+        - a sleeve has no `stop_loss`, no `take_profit` and no `entry: limit`
+        """
         total = sum(sleeve.share for sleeve in self.sleeves)
         if total > 1.0 + 1e-9:
             raise ValueError(f"sleeves' shares must sum to at most 1, got {total:g}; make them smaller")

@@ -14,7 +14,7 @@ class StrategySettings(Settings):
     """The rules that turn a forecast into target positions of one symbol."""
 
     horizon: Timeframe | None = Field(
-        None, description="whose forecast is traded; none: the longest forecast"
+        None, description="whose forecast is traded; absent: the longest forecast"
     )
     confidence: float = Field(
         0.55, ge=0.5, le=1, description="least probability of the chosen side: 0.6 is up >= 0.6 or <= 0.4"
@@ -22,7 +22,7 @@ class StrategySettings(Settings):
     edge_over_cost: float = Field(1.0, ge=0, description="least expected move, in round trips' cost")
     agree: tuple[Timeframe, ...] = Field((), description="other horizons that must point to the same side")
     every: Timeframe | None = Field(
-        None, description="signals are looked at on this grid of closes only; none: at every forecast"
+        None, description="signals are looked at on this grid of closes only; absent: at every forecast"
     )
     exit_below: float = Field(
         0.0,
@@ -37,7 +37,11 @@ class StrategySettings(Settings):
     entry: Literal["market", "limit"] = Field(
         "market", description="limit: buy and sell no worse than at the close of the signal, as maker"
     )
-    sizing: Literal["fixed", "confidence", "kelly", "volatility"] = "confidence"
+    sizing: Literal["fixed", "confidence", "kelly", "volatility"] = Field(
+        "confidence",
+        description="fixed: `size`; confidence: 2 p - 1, with p the side's probability; kelly: a share of "
+        "mean over variance; volatility: such that the forecast volatility is the target",
+    )
     size: float = Field(1.0, gt=0, description="fixed: share of equity")
     max_leverage: float = Field(1.0, gt=0, le=100, description="cap on the target's size, share of equity")
     kelly_fraction: float = Field(0.25, gt=0, le=1, description="kelly: share of the full Kelly bet")

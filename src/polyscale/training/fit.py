@@ -50,10 +50,19 @@ def fit(
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    begin_with: MultiScaleAttention | None = None,
+    min_origins: int = MIN_ORIGINS,
 ) -> tuple[MultiScaleAttention, list[EpochReport]]:
     """Train; see the head of this file.
 
     A network that attends across symbols learns from groups of all panels of a part.
+
+    Parameters
+    ----------
+    begin_with
+        A network of the same spec whose weights are trained further; absent: drawn by the seed.
+    min_origins
+        Of training, below which it is refused.
 
     Raises
     ------
@@ -63,7 +72,7 @@ def fit(
         If ``resume`` is asked for and the folder holds no checkpoint.
     """
     train, validate = (replace(part, grouped=spec.settings.across_symbols) for part in (train, validate))
-    _check_origins(train)
+    _check_origins(train, min_origins)
     record = Record(folder, settings, progress)
     begin = _resume_path(folder, record) if resume else None
     if begin is None:
@@ -72,6 +81,8 @@ def fit(
     with _own_threads_and_draws(settings.threads), kept_memory(), _quiet():
         torch.manual_seed(seed)
         network = MultiScaleAttention(spec)
+        if begin_with is not None:
+            network.load_state_dict(begin_with.state_dict())
         if not record.ended:
             _train(network, StretchData(train, validate, settings, seed), record, begin)
     if record.best is None:
@@ -142,11 +153,11 @@ def _trainer(settings: TrainingSettings, record: Record) -> pl.Trainer:
     )
 
 
-def _check_origins(train: Part) -> None:
+def _check_origins(train: Part, least: int) -> None:
     found = int(sum(counted.sum() for counted in train.counted))
-    if found < MIN_ORIGINS:
+    if found < least:
         raise HistoryError(
-            f"training needs >= {MIN_ORIGINS} origins with labels, found {found}; import more history, or "
+            f"training needs >= {least} origins with labels, found {found}; import more history, or "
             "shorten the longest horizon or data.base_forecast.min_days"
         )
 
@@ -175,7 +186,7 @@ def _base_quantiles(train: Part, levels: tuple[float, ...], ahead: tuple[int, ..
     for panel, counted in zip(train.panels, train.counted, strict=True):
         log_base_volatility = 0.5 * (panel.base + np.log(np.array(ahead, dtype=np.float32)))
         standard.append((panel.scaled_return * np.exp(panel.log_scale - log_base_volatility))[counted])
-    return np.quantile(np.concatenate(standard), levels, axis=0).T.astype(np.float32)
+    return np.nanquantile(np.concatenate(standard), levels, axis=0).T.astype(np.float32)
 
 
 def _base_losses(train: Part, network: MultiScaleAttention, ahead: tuple[int, ...]) -> LossParts:

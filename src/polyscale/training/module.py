@@ -26,6 +26,8 @@ class _Scored(NamedTuple):
     loss: float
     qlike: float
     origins: int
+    hits: int  # labels of direction, over all horizons, whose side was forecast
+    sides: int  # those that are known
 
 
 class TrainingModule(pl.LightningModule):
@@ -119,15 +121,20 @@ class TrainingModule(pl.LightningModule):
         """Score a batch with the average."""
         inputs, labels = batch
         self.average.eval()
-        parts = loss_parts(self.average(inputs), labels, self.levels, self.log_bars)
+        output = self.average(inputs)
+        parts = loss_parts(output, labels, self.levels, self.log_bars)
         loss = total_loss(parts, self.reference, self.log_bars, self.settings)
         qlike = (parts.qlike / self.reference.qlike).mean()
-        self._validated.append(_Scored(loss.item(), qlike.item(), int(labels.counted.sum())))
+        sides = labels.counted[..., None] & labels.up.isfinite()
+        hits = sides & ((output.up_logit > 0) == (labels.up > 0))
+        counts = (int(each.sum()) for each in (labels.counted, hits, sides))
+        self._validated.append(_Scored(loss.item(), qlike.item(), *counts))
 
     def end_epoch(self) -> EpochReport:
         """What the epoch came to, over all processes; goes back to good weights if it came to nothing."""
         train_loss = _train_loss(ranks.gathered(self._trained))
-        val_loss, val_qlike = _validation(ranks.gathered(self._validated))
+        validated = _in_order(ranks.gathered(self._validated))
+        val_loss = _mean([(scored.loss, scored.origins) for scored in validated])
         if val_loss is None or not all_finite(self.network, self.average):
             found = "no loss" if val_loss is None else "a weight that is not"
             why = (
@@ -140,7 +147,8 @@ class TrainingModule(pl.LightningModule):
             self.settings.epochs,
             train_loss,
             val_loss,
-            val_qlike,
+            _mean([(scored.qlike, scored.origins) for scored in validated]),
+            _share([(scored.hits, scored.sides) for scored in validated]),
             self.guard.skipped_in_epoch,
             self.guard.rollbacks_in_epoch,
         )
@@ -218,13 +226,15 @@ def _train_loss(by_rank: list[list[tuple[float, int]]]) -> float | None:
     return _mean(losses)
 
 
-def _validation(by_rank: list[list[_Scored]]) -> tuple[float | None, float | None]:
-    """Means over origins; batches in the order of one process alone, so that the sum has the same bits."""
-    batches = [scored for row in zip_longest(*by_rank) for scored in row if scored is not None]
-    return (
-        _mean([(scored.loss, scored.origins) for scored in batches]),
-        _mean([(scored.qlike, scored.origins) for scored in batches]),
-    )
+def _in_order(by_rank: list[list[_Scored]]) -> list[_Scored]:
+    """Batches in the order of one process alone, so that a sum over them has the same bits."""
+    return [scored for row in zip_longest(*by_rank) for scored in row if scored is not None]
+
+
+def _share(counts: list[tuple[int, int]]) -> float | None:
+    """Hits over all; None where there is nothing to hit."""
+    total = sum(sides for _, sides in counts)
+    return sum(hits for hits, _ in counts) / total if total else None
 
 
 def _mean(weighted: list[tuple[float, int]]) -> float | None:

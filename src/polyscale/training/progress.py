@@ -20,6 +20,7 @@ class EpochReport:
     train_loss: float | None  # over the steps that were taken
     val_loss: float | None
     val_qlike: float | None
+    val_hit_rate: float | None = None  # of direction, over all horizons; None where no side is known
     skipped: int = 0  # steps whose loss or gradient was not finite: they changed nothing
     rollbacks: int = 0  # returns to the last good weights
 
