@@ -53,7 +53,10 @@ def known(words):
             extras = {
                 name for word in what for each in re.findall(r"\[(.+)\]", word) for name in each.split(",")
             }
-            return extras <= set(PROJECT["optional-dependencies"])
+            files = [what[i + 1] for i, word in enumerate(what) if word == "-r"]
+            return extras <= set(PROJECT["optional-dependencies"]) and all(
+                (ROOT / f).is_file() for f in files
+            )
         case _:
             return words[0] in OTHERS
 
