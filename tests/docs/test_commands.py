@@ -43,7 +43,7 @@ def known(words):
         case ["make", *targets]:
             return {target for target in targets if "=" not in target} <= TARGETS
         case ["python" | "python3", "-m", "benchmarks", *which]:
-            there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} | {"all"}
+            there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} | {"all", "NAME"}
             return {name for word in which[:1] for name in word.split("|")} <= there
         case ["python" | "python3", "-m", "venv", _]:
             return True
