@@ -18,7 +18,6 @@ from polyscale.market.bars import FUNDING_SCHEMA, Market
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
 from polyscale.pipeline.api import audit_run, walk_forward
-from polyscale.pipeline.market_data import fetch
 from polyscale.pipeline.walk import evaluate
 from polyscale.pipeline.walk.spread import Backend, spread
 from polyscale.replay.exchange import ReplayExchange
@@ -30,7 +29,7 @@ from tests.docs.lines import run
 DAYS = 45
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 NOW_MS = int(FIRST.timestamp() * 1_000) + DAYS * 86_400_000 + 5_000
-M5 = Timeframe(5)
+M1, M5 = Timeframe(1), Timeframe(5)
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 MARKETS = tuple(Market("bybit", "linear", symbol) for symbol in SYMBOLS)
 SPOT = Market("binance", "spot", "BTCUSDT")  # configs/crypto_5m.yaml learns from it
@@ -49,9 +48,9 @@ SMALL = {
 SMALL_WALK = {"first": "2025-02-01", "last": "2025-02-10", "refit": "month", "validate_days": 5, "seeds": 1}
 
 
-def bars_of(seed):
+def bars_of(seed, timeframe=M5):
     """Bars with few decimals, as an exchange has them."""
-    bars = simulate_bars(SimulationSettings(days=DAYS, timeframe=M5, seed=seed))
+    bars = simulate_bars(SimulationSettings(days=DAYS, timeframe=timeframe, seed=seed))
     prices = [pl.col(name).round(2) for name in ("open", "high", "low", "close")]
     return bars.with_columns(*prices, pl.col("volume").round(3), pl.col("turnover").round(4))
 
@@ -119,9 +118,10 @@ def copy(laid, folder):
 
 
 def exchange():
-    """The exchange, just after the last bar closed."""
+    """The exchange, just after the last bar closed; of the first market it has bars of a minute as well."""
+    bars = {(market, M5): bars_of(seed) for seed, market in enumerate(MARKETS)}
     return ReplayExchange(
-        bars={(market, M5): bars_of(seed) for seed, market in enumerate(MARKETS)},
+        bars=bars | {(MARKETS[0], M1): bars_of(0, M1)},
         funding={market: funding_of(seed) for seed, market in enumerate(MARKETS)},
         start_ms=NOW_MS,
         settings=ReplaySettings(limited=False),
@@ -132,7 +132,6 @@ def sit(monkeypatch, folder, url):
     """Work in the folder; the exchange at the address is Bybit; what is dear is made small."""
     monkeypatch.chdir(folder)
     monkeypatch.setitem(bybit_client.KNOWN_VENUES, url, "bybit")
-    monkeypatch.setitem(fetch.__kwdefaults__, "url", url)
     monkeypatch.setenv("POLYSCALE_BYBIT_URL", url)
     monkeypatch.setitem(audit_run.__kwdefaults__, "cuts", 2)
     monkeypatch.setitem(walk_forward.__kwdefaults__, "baselines", ["base"])
