@@ -4,7 +4,7 @@
 five-minute bars of a file or of the store, or simulated ones. Scales, width, heads, layers, lookback and
 dropout are changed, each alone, and the network is trained again, one thread. Judged on the validation of the
 split at hourly origins: QLIKE over the base forecast's, per horizon. The test is cut off the bars before
-anything is computed. Validation also chooses the epoch, so that a ratio flatters; it does so for all alike.
+anything is computed. Validation also chooses the epoch, so that a ratio flatters all rows.
 Seconds are those that the processor worked on a training, medians over seeds. Behind the table: how far two
 seeds of one variant are apart.
 """
