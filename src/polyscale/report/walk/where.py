@@ -49,7 +49,7 @@ def where_section(results: WalkResults, symbol: str) -> Section:
                     _figure(panels, axis),
                     caption,
                     half=half,
-                    unit="QLIKE, a ratio",
+                    unit="its QLIKE over the base's, a ratio",
                 )
             )
     if not pictures:
@@ -62,13 +62,15 @@ def where_section(results: WalkResults, symbol: str) -> Section:
 
 def _counted(panels: Sequence[tuple[str, Sequence[Part]]]) -> str:
     """By horizon, in how many parts the network is better or worse with the whole interval."""
-    said = []
+    better, worse = [], []
     for horizon, parts in panels:
         spans = [_span(part) for part in parts if part.ratio is not None]
-        better = sum(span is not None and span[1] < 1.0 for span in spans)
-        worse = sum(span is not None and span[0] > 1.0 for span in spans)
-        said.append(f"at {horizon} in {better} and {worse} of {len(spans)}")
-    return f"Better and worse with the whole interval: {joined(said)}."
+        better.append(
+            f"{sum(span is not None and span[1] < 1.0 for span in spans)} of {len(spans)} at {horizon}"
+        )
+        worse.append(sum(span is not None and span[0] > 1.0 for span in spans))
+    said = f"in {joined([str(count) for count in worse])}" if any(worse) else "in none"
+    return f"With the whole interval the network is better in {joined(better)}, and worse {said}."
 
 
 def _figure(panels: Sequence[tuple[str, Sequence[Part]]], axis: str) -> go.Figure:
