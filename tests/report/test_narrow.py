@@ -71,8 +71,8 @@ def told(request, tmp_path_factory):
     (folder / "frame.html").write_text(FRAME.format(width=WIDTH))
     command = [
         BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        "--window-size=900,1000", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=20000", "--dump-dom",
-        f"file://{folder / 'frame.html'}",
+        "--window-size=900,1000", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=20000",
+        "--dump-dom", f"file://{folder / 'frame.html'}",
     ]  # fmt: skip
     drawn = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False).stdout
     found = re.search(r'data-told="([^"]*)"', drawn)
