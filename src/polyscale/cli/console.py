@@ -6,9 +6,11 @@ On a terminal progress is a bar; elsewhere it is plain lines, one per stage and 
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from typing import Any
 
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,6 +19,7 @@ from rich.text import Text
 from polyscale.training.progress import EpochReport
 
 _PLAIN_WIDTH = 160  # columns where nobody's terminal says
+_NARROW = 110  # columns of a terminal below which an interval stands under its mean
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
@@ -28,12 +31,36 @@ def print_json(value: Any) -> None:
 
 def table(title: str, columns: list[str], rows: list[list[str]], num_text: int = 1) -> None:
     """A table; the first columns are text, as many as ``num_text`` says, the others are numbers."""
-    shown = Table(title=title, title_justify="left", title_style="bold")
+    shown = Table(box=HEAVY_HEAD)
+    if out.is_terminal:  # its columns are for figures, not for lines
+        shown.box, shown.pad_edge, shown.padding = SIMPLE_HEAD, False, (0, 1, 0, 0)
     for i, column in enumerate(columns):
-        shown.add_column(column, justify="left" if i < num_text else "right", overflow="fold")
+        if i < num_text or not out.is_terminal:
+            shown.add_column(column, justify="left" if i < num_text else "right", overflow="fold")
+        else:  # the head is broken, so that no figure is
+            lines = [line for row in rows for line in row[i].splitlines()]
+            width = max(map(len, [*lines, *column.split()]), default=1)
+            shown.add_column(textwrap.fill(column, width), justify="right", no_wrap=True)
     for row in rows:
         shown.add_row(*map(Text, row))  # plain: brackets in a cell are no markup
-    Console(width=None if out.is_terminal else _PLAIN_WIDTH).print(shown)
+    page = out if out.is_terminal else Console(width=_PLAIN_WIDTH)
+    page.print(Text(title, style="bold"), soft_wrap=True)  # it may be wider than its table
+    page.print(shown, soft_wrap=False)
+
+
+def sentence(text: str) -> None:
+    """A sentence behind a dash; on a terminal it is broken between words, not within them."""
+    told = f"- {text}"
+    if out.is_terminal:
+        told = textwrap.fill(
+            told, out.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    out.print(told, highlight=False, markup=False)
+
+
+def spread(mean: str, ends: str) -> str:
+    """A mean with its interval for a cell: beside it, or under it on a narrow terminal."""
+    return f"{mean}\n{ends}" if out.is_terminal and out.width < _NARROW else f"{mean} {ends}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -169,16 +169,12 @@ def _show(found: dict[str, Any]) -> None:
 
 def _print_table(title: str, heads: list[str], rows: dict[str, list[float | None]]) -> None:
     """Ratios, a row for each name; empty where there is none."""
-    from rich.table import Table
-
     from polyscale.cli import console
 
-    table = Table(title=title, title_justify="left")
-    for i, head in enumerate(heads):
-        table.add_column(head, justify="right" if i else "left")
-    for name, ratios in rows.items():
-        table.add_row(name, *("" if ratio is None else f"{ratio:.3f}" for ratio in ratios))
-    console.out.print(table)
+    cells = [
+        [name, *("" if ratio is None else f"{ratio:.3f}" for ratio in row)] for name, row in rows.items()
+    ]
+    console.table(title, heads, cells)
 
 
 def _beaten(names: list[str]) -> str:

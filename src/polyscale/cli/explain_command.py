@@ -89,7 +89,7 @@ def _show(found: Explanation, top: int) -> None:
         num_text=2,
     )
     for sentence in _sentences(found):
-        console.out.print(f"- {sentence}", highlight=False, markup=False)
+        console.sentence(sentence)
 
 
 def _shifts(effects: tuple[Effect, ...]) -> list[str]:
@@ -103,14 +103,16 @@ def _losses(effects: tuple[Effect, ...], *, ends: bool = True) -> list[str]:
 
 
 def _loss(effect: Effect, *, ends: bool) -> str:
+    from polyscale.cli import console
+
     if effect.qlike is None:
         return "-"
     told = f"{effect.qlike.mean:+.4f}"
     if not ends:
         return told
     if effect.qlike.low is None or effect.qlike.high is None:
-        return f"{told} [no interval]"
-    return f"{told} [{effect.qlike.low:+.4f}, {effect.qlike.high:+.4f}]"
+        return console.spread(told, "[no interval]")
+    return console.spread(told, f"[{effect.qlike.low:+.4f}, {effect.qlike.high:+.4f}]")
 
 
 def _sentences(found: Explanation) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from polyscale.config.run_config import RunConfig
 from polyscale.pipeline.tell import verdict_of
@@ -24,7 +25,7 @@ def write_report(
             verdict=_verdicts(outcomes),
             simulated=config.market.simulation is not None,
             symbols=outcomes,
-            provenance={"run": folder.name, **folder.about},
+            provenance={"run": folder.name, **_facts(folder.about)},
             config_yaml=folder.read_text("config.yaml"),
             history=folder.read_json("history.json"),
             audit=folder.read_json("audit.json") if (folder.path / "audit.json").is_file() else None,
@@ -32,6 +33,11 @@ def write_report(
         )
     )
     return folder.write_text("report.html", page)
+
+
+def _facts(about: dict[str, Any]) -> dict[str, object]:
+    """run.json without its state, which is not yet the last one while the page is written."""
+    return {key: value for key, value in about.items() if key != "state"}
 
 
 def _verdicts(outcomes: Sequence[SymbolReport]) -> list[str]:

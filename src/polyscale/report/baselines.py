@@ -14,7 +14,7 @@ from polyscale.evaluation.bootstrap import Interval
 from polyscale.evaluation.scorecard import HorizonScore, Scorecard
 from polyscale.report import palette
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.wording import ABSENT, bounds, interval, number, p_value, percent
+from polyscale.report.wording import ABSENT, bounds, interval, joined, number, p_value, percent
 
 _COLOURS = {"network": palette.NETWORK, "base": palette.MUTED, "log-HAR": palette.HAR}
 _LEAD = (
@@ -43,18 +43,40 @@ def baselines_section(scorecard: Scorecard) -> Section:
         return Section("baselines", "Baselines", ["No horizon could be judged."])
     level = f"{100 * scorecard.confidence:.0f} %"
     losses = Picture(
-        "QLIKE by horizon (smaller is better)",
+        "Loss of each forecast of volatility",
         dot_and_whisker([dot for score in judged for dot in _losses(score)]),
-        f"Mean loss over the judged origins, with {level} intervals.",
+        f"{_best(judged)} Means over the judged origins, with {level} intervals.",
         half=True,
+        unit="QLIKE, smaller is better",
     )
     differences = Picture(
-        "Network against each baseline (% of its QLIKE)",
+        "Is the network better than each baseline?",
         dot_and_whisker([dot for score in judged for dot in _differences(score)], unit=" %", line=0),
-        f"Paired difference with {level} intervals. Left of zero the network is better.",
+        f"{_counted(judged)} Paired differences with {level} intervals; left of zero the network is better. "
+        "Green: the whole interval is; red: it is on the other side; grey: it holds zero.",
         half=True,
+        unit="difference, % of its QLIKE",
     )
     return Section("baselines", "Baselines", [_LEAD], [losses, differences], _tables(scorecard, judged))
+
+
+def _best(judged: list[HorizonScore]) -> str:
+    """Whose mean loss is the least, and at which horizons."""
+    least: dict[str, list[str]] = {}
+    for score in judged:
+        assert score.volatility is not None
+        means = {"the network": score.volatility.qlike.mean}
+        means |= {b.name: b.qlike.mean for b in score.volatility.baselines}
+        least.setdefault(min(means, key=lambda name: means[name]), []).append(str(score.horizon))
+    return f"Least loss: {'; '.join(f'{name} at {joined(horizons)}' for name, horizons in least.items())}."
+
+
+def _counted(judged: list[HorizonScore]) -> str:
+    """How many differences are clear of zero on either side."""
+    found = [b.difference.interval for s in judged if s.volatility for b in s.volatility.baselines]
+    better, worse = sum(each.below(0.0) for each in found), sum(each.above(0.0) for each in found)
+    said = f"the network is better in {better} and worse in {worse} with the whole interval"
+    return f"Of {len(found)} pairs {said}."
 
 
 def dot_and_whisker(dots: Sequence[Dot], *, unit: str = "", line: int | None = None) -> go.Figure:
@@ -149,13 +171,13 @@ def _tables(scorecard: Scorecard, judged: list[HorizonScore]) -> list[Table]:
         counts = (number(score.num_origins, 0), number(score.num_independent, 0))
         own = (interval(score.volatility.qlike), number(score.volatility.r2, 3))
         rows.append((str(score.horizon), "network", *own, *counts))
-        for b in score.volatility.baselines:
+        for i, b in enumerate(score.volatility.baselines):
             rows.append(("", b.name, interval(b.qlike), number(b.r2, 3), "", ""))
             change = ABSENT if b.ratio is None else percent(b.ratio - 1, 1, signed=True)
             found = b.difference
             pairs.append(
                 (
-                    str(score.horizon),
+                    str(score.horizon) if i == 0 else "",
                     f"network − {b.name}",
                     interval(found.interval, signed=True),
                     change,

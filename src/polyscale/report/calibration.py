@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 
 from polyscale.evaluation.scorecard import HorizonScore, Scorecard
 from polyscale.report import palette
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.wording import ABSENT, interval, percent
+from polyscale.report.wording import ABSENT, interval, joined, number, percent
 
 _LEAD = (
     "A calibrated forecast is right as often as it says: a tenth of the returns lie below its 10 % quantile, "
@@ -59,28 +60,49 @@ def reliability_line(score: HorizonScore) -> Line | None:
 def quantile_picture(lines: Sequence[Line]) -> Picture:
     """How far shares of returns are from the levels of their quantiles."""
     return Picture(
-        "Returns below each quantile, less its level (points)",
+        "Do returns fall below each quantile as often as said?",
         _quantile_figure(lines),
-        "Zero is perfect. Above on the left and below on the right is a forecast too narrow, the other "
-        "way round one too wide.",
+        f"{_farthest(lines)} Zero is perfect. Above on the left and below on the right is a forecast too "
+        "narrow, the other way round one too wide.",
         half=True,
+        unit="share less level, points",
     )
 
 
 def reliability_picture(lines: Sequence[Line]) -> Picture:
     """How often up came where it was given a probability."""
-    return Picture(
-        "Probability of up: how often it came (%)",
-        _reliability_figure(lines),
+    sided = [line for line in lines if max(line.said) > min(line.said)]
+    flat = [line.name for line in lines if line not in sided]
+    caption = (
         "Each dot is a tenth of the origins; on the dotted line the probability is right. A flat row "
-        "of dots is a forecast that knows no direction.",
-        half=True,
+        "of dots is a forecast that knows no direction."
     )
+    if flat:
+        caption += f" Not drawn, for its probability never varies: {joined(flat)}."
+    return Picture(
+        "Does up come as often as its probability says?",
+        _reliability_figure(sided),
+        caption,
+        half=True,
+        unit="%",
+    )
+
+
+def _farthest(lines: Sequence[Line]) -> str:
+    """Which quantile is farthest from its level."""
+    gaps = [
+        (came - said, said, line.name)
+        for line in lines
+        for said, came in zip(line.said, line.came, strict=True)
+    ]
+    gap, level, name = max(gaps, key=lambda each: abs(each[0]))
+    off = number(100 * gap, 1, signed=True)
+    return f"Farthest off is the {100 * level:g} % quantile at {name}, by {off} points."
 
 
 def _quantile_figure(lines: Sequence[Line]) -> go.Figure:
     figure, labels, values = go.Figure(), [], [0.0]
-    for line, colour in zip(lines, palette.ramp(len(lines)), strict=True):
+    for line, colour in zip(lines, palette.strands(len(lines)), strict=True):
         gaps = [100 * (came - said) for said, came in zip(line.said, line.came, strict=True)]
         figure.add_scatter(
             x=[100 * said for said in line.said],
@@ -90,7 +112,7 @@ def _quantile_figure(lines: Sequence[Line]) -> go.Figure:
             marker={"size": 6, "color": colour},
             hovertemplate=f"{line.name}: %{{x:.1f}} % quantile, %{{y:+.1f}} points<extra></extra>",
         )
-        labels.append((f"<b>{line.name}</b>", gaps[-1] if gaps else 0.0, palette.INK))
+        labels.append((f"<b>{line.name}</b>", gaps[-1] if gaps else 0.0, colour))
         values += gaps
     palette.styled(figure, 300, right=44, left=44)
     palette.direct_labels(figure, labels, (max(values) - min(values)) or 1.0, gap=0.09)
@@ -102,7 +124,8 @@ def _quantile_figure(lines: Sequence[Line]) -> go.Figure:
 
 def _reliability_figure(lines: Sequence[Line]) -> go.Figure:
     figure, said, came = go.Figure(), [50.0], [50.0]
-    for line, colour in zip(lines, palette.ramp(len(lines)), strict=True):
+    ends: list[tuple[float, float, str, str]] = []
+    for line, colour in zip(lines, palette.strands(len(lines)), strict=True):
         x = [100 * share for share in line.said]
         y = [100 * share for share in line.came]
         figure.add_scatter(
@@ -113,18 +136,18 @@ def _reliability_figure(lines: Sequence[Line]) -> go.Figure:
             marker={"size": 8, "color": colour},
             hovertemplate=f"{line.name}: said %{{x:.1f}} %, came %{{y:.1f}} %<extra></extra>",
         )
-        figure.add_annotation(
-            x=x[-1],
-            y=y[-1],
-            text=f"<b>{line.name}</b>",
-            xanchor="left",
-            xshift=8,
-            showarrow=False,
-            font={"color": palette.INK},
-        )
+        ends.append((y[-1], x[-1], line.name, colour))
         said += x
         came += y
     low, high = max(0.0, min(said) - 1), min(100.0, max(said) + 1)
+    span = max(high, *came) - min(low, *came)
+    ends.sort()
+    placed = palette.apart(np.array([end[0] for end in ends]), 0.07 * span)
+    for height, (_, last, name, colour) in zip(placed, ends, strict=True):
+        figure.add_annotation(
+            x=last, y=float(height), text=f"<b>{name}</b>", xanchor="left", xshift=8, showarrow=False,
+            font={"color": colour},
+        )  # fmt: skip
     figure.add_shape(
         type="line",
         x0=low,
@@ -149,7 +172,7 @@ def _tables(scorecard: Scorecard, judged: list[HorizonScore]) -> list[Table]:
         ),
         Table(
             "Quantiles",
-            ("Ahead", f"Pinball loss, bp [{level}]", "Against base", f"Difference, bp [{level}]"),
+            ("Ahead", f"Pinball loss, bps [{level}]", "Against base", f"Difference, bps [{level}]"),
             [_pinball_row(score) for score in judged],
             "Mean over the quantiles, in basis points of return; smaller is better. A negative difference "
             "says that the network is better than the base.",

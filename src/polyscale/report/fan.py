@@ -20,7 +20,7 @@ from polyscale.market.forecast import Floats, Forecast
 from polyscale.market.timeframe import MINUTE_MS, Timeframe
 from polyscale.report import palette
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.wording import number, percent, price
+from polyscale.report.wording import about, number, percent, price
 
 _MAX_CANDLES = 150
 _MIN_PAST, _MAX_PAST = 8, 24  # earlier forecasts that are drawn
@@ -61,7 +61,12 @@ def fan_section(bars: pl.DataFrame, forecast: Forecast) -> Section:
     _add_fan(figure, forecast, origin, spot, pairs)
     palette.styled(figure, 460, right=12, left=44)
     figure.update_layout(xaxis={"rangeslider": {"visible": False}}, yaxis={"tickformat": ",~r"})
-    picture = Picture("Price and forecast (quote coin, UTC)", figure, _caption(forecast, past, pairs))
+    picture = Picture(
+        "Where the price may go, and how earlier forecasts came out",
+        figure,
+        _caption(forecast, spot, past, pairs),
+        unit="quote coin, UTC",
+    )
     return Section("fan", "Last forecast", [], [picture], [_table(forecast, spot)])
 
 
@@ -178,10 +183,16 @@ def _label(figure: go.Figure, x: str, y: float, text: str) -> None:
     )
 
 
-def _caption(forecast: Forecast, past: Past | None, pairs: list[tuple[int, int]]) -> str:
+def _caption(forecast: Forecast, spot: float, past: Past | None, pairs: list[tuple[int, int]]) -> str:
     held = [f"{100 * (forecast.levels[b] - forecast.levels[a]):.0f} %" for a, b in pairs]
-    bands = f" Blue bands should hold the price with {' and '.join(held)}." if held else ""
-    text = f"The fan opens at the dotted line, the last origin of the test.{bands}"
+    text = "The fan opens at the dotted line, the last origin of the test."
+    if pairs:
+        last = int(np.argmax([horizon.ms for horizon in forecast.horizons]))
+        low, high = (about(spot * np.exp(forecast.quantiles[-1, last, k])) for k in pairs[0])
+        text += (
+            f" {forecast.horizons[last]} later the price should be between {low} and {high} with {held[0]}; "
+            f"blue bands are of {' and '.join(held)}."
+        )
     if past is None:
         return text
     when = f"about {past.horizon} apart" if past.end_ms.size < _MAX_PAST else "evenly spread"
@@ -194,10 +205,12 @@ def _caption(forecast: Forecast, past: Past | None, pairs: list[tuple[int, int]]
 
 def _table(forecast: Forecast, spot: float) -> Table:
     pairs = _pairs(forecast.levels)
-    head = [f"{100 * (forecast.levels[b] - forecast.levels[a]):.0f} % of prices between" for a, b in pairs]
+    head = [
+        f"{100 * (forecast.levels[b] - forecast.levels[a]):.0f} % interval of the price" for a, b in pairs
+    ]
     rows = []
     for i, horizon in enumerate(forecast.horizons):
-        ends = [[price(spot * np.exp(forecast.quantiles[-1, i, k])) for k in pair] for pair in pairs]
+        ends = [[about(spot * np.exp(forecast.quantiles[-1, i, k])) for k in pair] for pair in pairs]
         rows.append(
             (
                 str(horizon),

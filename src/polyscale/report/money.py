@@ -37,7 +37,7 @@ _MEASURES = (  # field, name, format
 
 def equity_section(strategy: BacktestResult, hold: BacktestResult) -> Section:
     """Equity and drawdown of both accounts."""
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.68, 0.32], vertical_spacing=0.06)
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.68, 0.32], vertical_spacing=0.1)
     ends = []
     for result, name, line, text in (
         (hold, "hold", palette.BASELINE, palette.MUTED),
@@ -46,17 +46,33 @@ def equity_section(strategy: BacktestResult, hold: BacktestResult) -> Section:
         end = _add_account(figure, result, name, line)
         ends.append((f"<b>{name}</b><br>{number(end, 1, unit=' %', signed=True)}", end, text))
     palette.styled(figure, 420, right=76, left=48)
+    for text, axis in (
+        ("change since the start", "y domain"),
+        ("below the highest point so far", "y2 domain"),
+    ):
+        figure.add_annotation(
+            text=text, x=0, xref="paper", xanchor="left", xshift=4, y=1.0, yref=axis, yanchor="bottom",
+            showarrow=False,
+        )  # fmt: skip
+    figure.update_layout(margin={"t": 22})
     values = np.concatenate([np.asarray(trace.y) for trace in figure.data[::2]])
     palette.direct_labels(figure, ends, float(np.ptp(values)) or 1.0, gap=0.18)
     figure.update_yaxes(ticksuffix=" %", nticks=6)
     figure.update_yaxes(nticks=3, row=2, col=1)
     figure.update_layout(hovermode="x unified")
     caption = (
-        "Above, the change of equity since the start of the test, after fees, slippage and funding; below, "
-        "how far each account is under its highest point so far."
+        "After fees, slippage and funding the strategy ended at "
+        f"{percent(strategy.total_return, 1, signed=True)}, holding at "
+        f"{percent(hold.total_return, 1, signed=True)}; at their deepest they were "
+        f"{percent(strategy.max_drawdown)} and {percent(hold.max_drawdown)} below their highest point so far."
     )
     lead = ["The account was liquidated in this test."] if strategy.liquidated else []
-    picture = Picture("Change of equity, and drawdown (%, UTC)", figure, caption)
+    picture = Picture(
+        "Did it do better than buying and holding?",
+        figure,
+        caption,
+        unit="change of equity and drawdown, %, UTC",
+    )
     return Section("equity", "Equity and drawdown", lead, [picture])
 
 
@@ -79,8 +95,10 @@ def costs_section(strategy: BacktestResult, hold: BacktestResult) -> Section:
             hovertemplate="%{y} %{x:.3f} %<extra></extra>",
         )
     )
-    palette.styled(figure, 176, right=64, left=72)
-    figure.update_xaxes(ticksuffix=" %", nticks=6, zeroline=True, zerolinecolor=palette.MUTED)
+    palette.styled(figure, 176, right=16, left=72)
+    figure.update_xaxes(
+        ticksuffix=" %", nticks=5, zeroline=True, zerolinecolor=palette.MUTED, range=_room_for_text(values)
+    )
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"color": palette.INK})
     source = {
         "stored": "Funding is what the venue charged, from the store.",
@@ -95,7 +113,9 @@ def costs_section(strategy: BacktestResult, hold: BacktestResult) -> Section:
         f"have made {percent(gross, 2, signed=True)} instead of {percent(net, 2, signed=True)}. "
         f"Buying and holding paid {percent(held.total_share, 2)}. {source}"
     )
-    picture = Picture("Paid by the strategy (% of starting equity)", figure, caption)
+    picture = Picture(
+        "What trading cost the strategy", figure, caption, half=True, unit="% of the starting equity"
+    )
     return Section("costs", "Costs", [], [picture])
 
 
@@ -123,6 +143,13 @@ def trades_section(strategy: BacktestResult, hold: BacktestResult) -> Section:
         "Gross, costs and net in quote coin. A trade without an exit is open, valued at the last close.",
     )
     return Section("trades", "Trades", [], [], [measures, trades])
+
+
+def _room_for_text(values: list[float]) -> list[float] | None:
+    """From the least to the greatest or zero, with room for the figure at the end of a bar."""
+    low, high = min(0.0, *values), max(0.0, *values)
+    room = 0.2 * (high - low)
+    return [low - 1.3 * room * (low < 0), high + room] if room else None
 
 
 def _add_account(figure: go.Figure, result: BacktestResult, name: str, colour: str) -> float:

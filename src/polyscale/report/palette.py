@@ -21,10 +21,10 @@ SURFACE: Final = "#ffffff"
 NETWORK: Final = "#2456b3"
 BAND: Final = "rgba(36,86,179,0.16)"
 BASELINE: Final = "#8b94a0"
-HAR: Final = "#b86e00"
-GOOD: Final = "#16795a"
-BAD: Final = "#b23a48"
-HEAT: Final = "#2557b3"  # the full end of a heat map; white figures stay legible on it in the dark too
+HAR: Final = "#a16312"
+GOOD: Final = "#0a5f4c"  # and BAD: apart in lightness and in blue, for eyes that do not tell green from red
+BAD: Final = "#c43d16"
+HEAT: Final = "#9dbdf0"  # the full end of a heat map: INK stays legible on all of it
 
 DARK: Final = {
     INK: "#e8eaed",
@@ -35,20 +35,40 @@ DARK: Final = {
     BAND: "rgba(122,168,255,0.20)",
     BASELINE: "#7b8592",
     HAR: "#e8a33d",
-    GOOD: "#43bf93",
-    BAD: "#f07f8a",
-    HEAT: "#3d6fc9",
+    GOOD: "#4fd6a5",
+    BAD: "#ff6f52",
+    HEAT: "#2f55a0",
+}
+# what the page alone has, beside the figures: name of the style, light, dark
+GROUND: Final = ("ground", "#f6f7f9", "#101317")
+WARN: Final = ("warn", "#fff3d6", "#3a2d10")
+WARN_INK: Final = ("warn-ink", "#6b4700", "#f3d48c")
+_STYLED: Final = {
+    "surface": SURFACE,
+    "ink": INK,
+    "muted": MUTED,
+    "line": GRID,
+    "accent": NETWORK,
+    "good": GOOD,
+    "bad": BAD,
 }
 # scales in order, from the finest: one hue, so that the eye reads the order
 RAMP_LIGHT: Final = ("#0d2f6e", "#2c62bd", "#6c9be4", "#a9c8f4", "#d9e6fa", "#c9d1db", "#a3adba", "#7f8a98")
 RAMP_DARK: Final = ("#dbe8ff", "#9dc0ff", "#6593e8", "#3d66b5", "#274581", "#2e3846", "#475364", "#66727f")
-# ways to trade by horizon, from the shortest: another hue than the network's, dark enough for a line
-STRANDS_LIGHT: Final = ("#2a1656", "#45287f", "#603d9e", "#7a55b8", "#8f6dc6", "#a384d0")
-STRANDS_DARK: Final = ("#efe6ff", "#d9c8fc", "#c3aaf6", "#ac8dec", "#9a79e0", "#8b6ad4")
+# horizons in order, from the shortest: another hue than the scales', dark enough for a line and its label
+STRANDS_LIGHT: Final = ("#2a1656", "#3d2273", "#533192", "#6742a8", "#7751b4", "#8660bd")
+STRANDS_DARK: Final = ("#efe6ff", "#d9c8fc", "#c3aaf6", "#ac8dec", "#9f80e5", "#9577de")
 SWAPS: Final = (
     DARK | dict(zip(RAMP_LIGHT, RAMP_DARK, strict=True)) | dict(zip(STRANDS_LIGHT, STRANDS_DARK, strict=True))
 )
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+
+
+def style(*, dark: bool) -> str:
+    """The colours of the page as custom properties of CSS."""
+    own = {name: values[dark] for name, *values in (GROUND, WARN, WARN_INK)}
+    shared = {name: DARK[light] if dark else light for name, light in _STYLED.items()}
+    return " ".join(f"--{name}: {colour};" for name, colour in (shared | own).items())
 
 
 def ramp(count: int) -> list[str]:
@@ -113,6 +133,7 @@ def heat_map(
             xgap=2,
             ygap=2,
             texttemplate=text,
+            textfont={"color": INK},
             hovertemplate=hover,
         )
     )
@@ -135,7 +156,7 @@ def direct_labels(
     leaves ``within``, if that is given and they fit.
     """
     ordered = sorted(labels, key=lambda label: label[1])
-    placed = _apart(np.array([label[1] for label in ordered], dtype=np.float64), gap * span, within)
+    placed = apart(np.array([label[1] for label in ordered], dtype=np.float64), gap * span, within)
     for (text, _, colour), height in zip(ordered, placed, strict=True):
         figure.add_annotation(
             x=1,
@@ -151,8 +172,8 @@ def direct_labels(
         )
 
 
-def _apart(
-    heights: NDArray[np.float64], gap: float, within: tuple[float, float] | None
+def apart(
+    heights: NDArray[np.float64], gap: float, within: tuple[float, float] | None = None
 ) -> NDArray[np.float64]:
     """Rising heights moved at least a gap apart, by least squares: what overlaps shares the way."""
     if heights.size == 0:

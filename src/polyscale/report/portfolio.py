@@ -75,7 +75,7 @@ def weights_over_time_section(portfolio: Portfolio) -> Section:
         f"its mean absolute weight. Together they held {percent(gross.mean(), 1)} of the account in the mean "
         f"and {percent(gross.max(), 1)} at most."
     )
-    picture = Picture("Target weight by symbol (% of the account, UTC)", figure, caption)
+    picture = Picture("Target weight of each symbol", figure, caption, unit="% of the account, UTC")
     return Section("weights-held", "Weights", [], [picture])
 
 
@@ -103,7 +103,13 @@ def sleeves_section(portfolio: Portfolio) -> Section:
         rows,
         "Held is after sharing out, limits and the band within which a weight is let be.",
     )
-    picture = Picture("Wanted by symbol and horizon (% of the account)", figure, caption, half=True)
+    picture = Picture(
+        "What each horizon wanted of each symbol",
+        figure,
+        caption,
+        half=True,
+        unit="mean target, % of the account",
+    )
     return Section("sleeves", "Exposure by horizon", [], [picture], [table])
 
 
@@ -123,10 +129,11 @@ def _map(wanted_kn: Floats, sleeves: list[str], symbols: list[str]) -> go.Figure
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Zero, and a round number on the side that goes further."""
+    """Zero, and a round number on the side that goes further; on the other too where it goes as far."""
     far = high if high >= -low else low
     size = 10.0 ** math.floor(math.log10(abs(far)))
-    return [0.0, math.copysign(max(step * size for step in (1, 2, 5) if step * size <= abs(far)), far)]
+    tick = max(step * size for step in (1, 2, 5) if step * size <= abs(far))
+    return [each for each in (-tick, 0.0, tick) if low <= each <= high]
 
 
 def _axis(n: int) -> str:

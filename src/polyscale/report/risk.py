@@ -154,6 +154,7 @@ def _exposure_picture(strategy: BacktestResult, hold: BacktestResult) -> Picture
     figure.add_hline(y=0, line={"color": palette.MUTED, "width": 1})
     caption = (
         "Value of the coins over equity, means over runs of bars: gross counts longs and shorts alike, net "
-        "takes shorts off longs. Labels give the mean over the test."
+        f"takes shorts off longs. Labels give the mean over the test; gross was {percent(gross.max(), 0)} at "
+        "most."
     )
-    return Picture("Exposure (% of equity, UTC)", figure, caption)
+    return Picture("How much of the equity was in the market", figure, caption, unit="% of equity, UTC")

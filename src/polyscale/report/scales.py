@@ -47,7 +47,7 @@ def weights_section(forecast: Forecast) -> Section:
         f"labels give its mean over the test. The forecast leaned most on {forecast.scales[most]}, with "
         f"{percent(means[most], 0)}; even weights would be {percent(1 / len(means), 0)} each."
     )
-    picture = Picture("Share of the forecast by scale (%, UTC)", figure, caption)
+    picture = Picture("How far the forecast leans on each scale", figure, caption, unit="share in %, UTC")
     return Section("weights", "Scale weights", [], [picture])
 
 
@@ -62,10 +62,19 @@ def attention_section(forecast: Forecast) -> Section:
     figure.update_xaxes(showgrid=False, title={"text": "is read", "standoff": 6})
     figure.update_yaxes(showgrid=False, title={"text": "reads", "standoff": 4})
     figure.update_layout(margin={"t": 48, "b": 8})
+    read = mean.mean(axis=0)
+    most = int(np.argmax(read))
     own = [f"{name} {percent(mean[i, i], 0)}" for i, name in enumerate(names)]
     caption = (
         "Each row is a scale, and says from which scales it took what it passed on, as a mean over the test; "
-        f"rows sum to 100 %. Of themselves they read: {joined(own)}."
+        f"rows sum to 100 %. Most is read from {names[most]}, {percent(read[most], 0)} on average. Of "
+        f"themselves they read: {joined(own)}."
     )
-    picture = Picture("Share read by row from column (%)", figure, caption, half=True)
+    picture = Picture(
+        "What each scale reads of the others",
+        figure,
+        caption,
+        half=True,
+        unit="% of the row, mean of the test",
+    )
     return Section("attention", "Cross-scale attention", [], [picture])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+# a figure, with its unit, interval or star behind it; a dash, or nothing, is one too
+_FIGURE = re.compile(r"(?:< |[−+])?\d[\d,.]*(?![\d-])(?: %| ?[a-z]+)?(?: .*)?|–(?: \[–\])?|\[.*\]|")
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its headline, which names the unit, and a caption that says what it shows."""
+    """A figure with its headline, its unit beside that, and a caption that says what it shows."""
 
     title: str
     figure: go.Figure
     caption: str
     half: bool = False  # may stand beside another one on a wide screen
+    unit: str = ""  # of what is drawn, and the time zone where time is
 
     def spec(self) -> str:
         """The figure as JSON that is safe inside a script element."""
@@ -29,12 +34,27 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a head; the first column names the row."""
+    """Rows of text under a head; the first columns name the row, later rows of a group leave them empty."""
 
     title: str
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     caption: str = ""
+
+    @property
+    def num_names(self) -> int:
+        """How many columns name a row: one more than any row leaves empty at its beginning."""
+        return 1 + max((_num_empty(row) for row in self.rows), default=0)
+
+    @property
+    def figures(self) -> list[int]:
+        """Columns of figures, counted from 1: their cells stand flush right, so that digits line up."""
+        columns = enumerate(zip(*self.rows, strict=True), start=1)
+        return [i for i, cells in columns if i > self.num_names and all(map(_FIGURE.fullmatch, cells))]
+
+
+def _num_empty(row: Sequence[str]) -> int:
+    return next((i for i, cell in enumerate(row) if cell), 0)
 
 
 @dataclass(frozen=True)

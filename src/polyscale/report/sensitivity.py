@@ -56,11 +56,12 @@ def robustness(variations: Sequence[Variation], result: BacktestResult) -> Findi
     else:
         told = f"Its return has the other sign with {joined(turned)}: it hangs on that."
     picture = Picture(
-        "Total return with one thing changed (%)",
+        "What is left with one thing changed?",
         dot_and_whisker([_dot(*row) for row in _grouped(variations)], unit=" %", line=0),
         "Factors are times what the settings charge; late is every decision that many bars later. The "
         "positions stay what they were.",
         half=True,
+        unit="total return in %",
     )
     rows = [
         (

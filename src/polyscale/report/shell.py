@@ -58,6 +58,7 @@ def in_shell(shell: Shell) -> str:
         opening=shell.opening,
         chapters=shell.chapters,
         closing=shell.closing,
+        styles={"light": palette.style(dark=False), "dark": palette.style(dark=True)},
         swaps=json.dumps(palette.SWAPS),
         plotly_js=get_plotlyjs(),
     )
@@ -69,7 +70,14 @@ def provenance_section(provenance: Mapping[str, object], config_yaml: str) -> Se
     for name, value in provenance.items():
         text = "unknown" if value is None else str(value)
         if isinstance(value, Mapping):
-            text = ", ".join(f"{key} {part}" for key, part in value.items())
-        rows.append((name, text))
+            text = ", ".join(f"{key} {_inside(part)}" for key, part in value.items())
+        rows.append((name.replace("_", " "), text))
     table = Table("What this page was made with", ("What", "Value"), rows)
     return Section("provenance", "Provenance", [], [], [table], code=config_yaml)
+
+
+def _inside(part: object) -> str:
+    """A value inside of a mapping; one more mapping loses its braces."""
+    if isinstance(part, Mapping):
+        return ", ".join(f"{key} {value}" for key, value in part.items())
+    return str(part)

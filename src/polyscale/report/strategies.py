@@ -93,11 +93,12 @@ def _picture(comparison: ScaleComparison) -> Picture:
     figure.update_layout(hovermode="x unified")
     best = max(comparison.lines, key=lambda line: line.result.equity[-1])
     caption = (
-        "Change of equity since the start of the test, after fees, slippage and funding. Violet are single "
-        f"horizons, in order of their length. Highest at the end: {best.name}, "
-        f"{percent(best.result.total_return, 1, signed=True)}."
+        f"Highest at the end is {best.name}, {percent(best.result.total_return, 1, signed=True)}, after "
+        "fees, slippage and funding. Violet are single horizons, in order of their length."
     )
-    return Picture("Change of equity by line (%, UTC)", figure, caption)
+    return Picture(
+        "What each horizon would have made alone", figure, caption, unit="change of equity in %, UTC"
+    )
 
 
 def _colours(comparison: ScaleComparison) -> dict[str, str]:

@@ -32,11 +32,12 @@ def timing(random: RandomEntries | Absent, level: float) -> Finding:
         f"than the strategy (p = {p_value(return_.p_value)}; {by_sharpe}). {_meaning(return_, sharpe, level)}"
     )
     picture = Picture(
-        "The strategy among its own trades at random times",
+        "Is the strategy better than its own trades at random times?",
         strips(rows),
         "Dot and number: the strategy. Band: nine in ten of the random times, its tick their median. A dot "
         "inside the band is nothing that chance does not give.",
         half=True,
+        unit="return in %, and Sharpe ratio",
     )
     return Finding(_HEAD, told, [picture])
 

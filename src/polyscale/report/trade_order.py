@@ -33,11 +33,12 @@ def order_of_trades(order: TradeOrder | Absent) -> Finding:
         Strip("Return, trades drawn anew", order.final_return, order.drawn_return, 100.0, " %"),
     ]
     picture = Picture(
-        "The test among other orders of its trades (%)",
+        "Was the order of the trades lucky?",
         strips(rows),
         "Dot and number: the trades as they came. Band: nine in ten of the draws, its tick their median. "
         "Both take trades as independent, and see drawdown only where a trade closes.",
         half=True,
+        unit="drawdown and return, %",
     )
     return Finding(_HEAD, told, [picture])
 

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from polyscale.report import palette
 from polyscale.report.section import Picture, Section
 
+_TEXT = {"training": palette.MUTED, "validation": palette.NETWORK}  # beside a line
 _LINES = (("train_loss", "training", palette.BASELINE), ("val_loss", "validation", palette.NETWORK))
 
 
@@ -36,13 +37,16 @@ def training_section(history: Sequence[Mapping[str, object]]) -> Section:
             marker={"size": 5},
             hovertemplate=f"epoch %{{x}}: {name} %{{y:.4f}}<extra></extra>",
         )
-        labels.append((f"<b>{name}</b>", losses[-1], palette.INK))
+        labels.append((f"<b>{name}</b>", losses[-1], _TEXT[name]))
         values += losses
         best = min(points, key=lambda point: point[1]) if key == "val_loss" else best
     palette.styled(figure, 280, right=84, left=52)
     palette.direct_labels(figure, labels, max(values, default=1) - min(values, default=0) or 1.0, gap=0.09)
     figure.update_xaxes(title={"text": "epoch", "standoff": 4}, nticks=10, tickformat="d")
-    caption = "Losses are in units of what the base forecast alone scores on the training rows."
+    caption = (
+        "The weighted sum of the losses of volatility, quantiles and direction, each in units of what the "
+        "base forecast alone scores on the training rows."
+    )
     if best is not None:
         figure.add_scatter(
             x=[best[0]],
@@ -52,7 +56,9 @@ def training_section(history: Sequence[Mapping[str, object]]) -> Section:
             marker={"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": palette.INK, "width": 1.5}},
         )
         caption += f" The validation loss was least after epoch {best[0]:.0f} (ring), at {best[1]:.4f}."
-    return Section("training", "Training", [], [Picture("Loss by epoch", figure, caption)])
+    return Section(
+        "training", "Training", [], [Picture("Loss by epoch", figure, caption, unit="smaller is better")]
+    )
 
 
 def _number(value: object) -> float | None:

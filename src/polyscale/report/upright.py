@@ -5,13 +5,18 @@ In: a figure, a row of it, a `Mark` per name. Out: the traces, added.
 
 from __future__ import annotations
 
+import calendar
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from polyscale.report import palette
+
+_MONTH = re.compile(r"(\d{4})-(\d{2})")
+_MOST_MONTHS = 9  # labels of months that stand beside one another on a narrow screen
 
 
 @dataclass(frozen=True)
@@ -60,3 +65,17 @@ def add_upright(
     room = 0.08 * (high - low or 1.0)
     figure.update_yaxes(range=[max(within[0], low - room), high + room], row=row, col=1)
     figure.add_hline(y=line, line={"color": palette.INK, "width": 1}, row=row, col=1)
+
+
+def category_axis(figure: go.Figure, names: Sequence[str]) -> None:
+    """Names upright below the lowest panel, with room at both ends; months as words, each year once."""
+    figure.update_xaxes(type="category", showgrid=False, tickangle=0, range=[-0.6, len(names) - 0.4])
+    months = [_MONTH.fullmatch(name) for name in names]
+    if not all(months):
+        return
+    every, year, labels = math.ceil(len(names) / _MOST_MONTHS), "", []
+    for month in [each for each in months[::every] if each]:
+        label = calendar.month_abbr[int(month[2])]
+        labels.append(label if month[1] == year else f"{label}<br>{month[1]}")
+        year = month[1]
+    figure.update_xaxes(tickvals=list(names[::every]), ticktext=labels)

@@ -14,7 +14,7 @@ from polyscale.evaluation.trading.periods import PartResult
 from polyscale.evaluation.trading.study import Study
 from polyscale.report import palette
 from polyscale.report.section import Picture, Section, Table
-from polyscale.report.upright import Mark, add_upright
+from polyscale.report.upright import Mark, add_upright, category_axis
 from polyscale.report.wording import interval, joined, number, percent
 
 _BPS = 1e4
@@ -24,18 +24,19 @@ _HEIGHT = 210
 def when_section(study: Study) -> Section:
     """Excess over holding per day of such bars, with intervals; a table of the months."""
     breakdowns = (
-        ("month", "By month", "month of the bar, UTC", study.by_month, True),
-        ("part by volatility", "By volatility", "forecast volatility at the close before, in thirds",
+        ("month", "by month", "month of the bar, UTC", study.by_month, True),
+        ("part by volatility", "by volatility", "forecast volatility at the close before, in thirds",
          study.by_regime, True),
-        ("hour", "By hour of day", "hour of the bar, UTC", study.by_hour, False),
+        ("hour", "by hour of day", "hour of the bar, UTC", study.by_hour, False),
     )  # fmt: skip
     level = percent(study.line.over_hold.level, 0)
     pictures = [
         Picture(
-            f"{title}: excess over holding (bps a day)",
+            f"What it earned more than holding, {title}",
             _figure(parts, axis),
             f"Strategy less holding, with {level} intervals. {_counted(parts, noun)}",
             half=half,
+            unit="bps a day",
         )
         for noun, title, axis, parts, half in breakdowns
         if parts
@@ -62,7 +63,8 @@ def _figure(parts: Sequence[PartResult], axis: str) -> go.Figure:
         marks.append(Mark(part.name, _BPS * part.excess_a_day.mean, low, high, colour, hover))
     add_upright(figure, 1, marks, line=0.0)
     palette.styled(figure, _HEIGHT, right=16, left=52)
-    figure.update_xaxes(type="category", showgrid=False, title={"text": axis, "standoff": 4})
+    category_axis(figure, [mark.name for mark in marks])
+    figure.update_xaxes(title={"text": axis, "standoff": 4})
     figure.update_yaxes(nticks=5, tickformat=",d")
     return figure
 

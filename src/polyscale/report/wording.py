@@ -50,6 +50,13 @@ def price(value: float | None) -> str:
     return number(value, digits)
 
 
+def about(value: float | None) -> str:
+    """Return a price to five digits, as far as a forecast knows it."""
+    if value is None or not value:
+        return ABSENT
+    return number(value, max(0, 4 - math.floor(math.log10(abs(value)))))
+
+
 def p_value(value: float | None) -> str:
     """``0.013``; below a thousandth only that."""
     if value is None or not math.isfinite(value):

@@ -11,7 +11,7 @@ from polyscale.report import palette
 from polyscale.report.baselines import Dot, dot_and_whisker
 from polyscale.report.section import Picture, Section, Table
 from polyscale.report.walk.results import WalkResults
-from polyscale.report.wording import ABSENT, bounds, interval, number, percent
+from polyscale.report.wording import ABSENT, bounds, interval, joined, number, percent
 
 _LEAD = (
     "Right is how often the likelier side came, against the better of always up and always down. The "
@@ -39,11 +39,17 @@ def direction_section(results: WalkResults, round_trip_bps: float) -> Section:
     ranks = [_dot(ahead[h], s, d.information_coefficient_adjusted, 1.0) for s, h, d in known]
     pictures = [
         _picture(
-            "Right more often than the best constant (points)",
+            "Is it right more often than the best constant?",
+            "points",
             hits,
             f"Intervals at {level}, which hold together.",
         ),
-        _picture("Information coefficient", ranks, f"Intervals at {level}; zero is no order at all."),
+        _picture(
+            "Are probabilities of up in the order of returns?",
+            "information coefficient",
+            ranks,
+            f"Intervals at {level}; zero is no order at all.{_unranked(results, known)}",
+        ),
     ]
     return Section(
         "direction",
@@ -90,10 +96,16 @@ def _flipped(value: Interval) -> Interval:
     return Interval(-value.mean, low, high, value.level, value.reason)
 
 
-def _picture(title: str, dots: list[Dot | None], caption: str) -> Picture:
+def _picture(title: str, unit: str, dots: list[Dot | None], caption: str) -> Picture:
     figure = dot_and_whisker([dot for dot in dots if dot is not None], line=0)
     colours = "Green: the whole interval is above zero; red: below; grey: it holds zero."
-    return Picture(title, figure, f"{caption} {colours}", half=True)
+    return Picture(title, figure, f"{colours} {caption}", half=True, unit=unit)
+
+
+def _unranked(results: WalkResults, known: list[tuple[str, int, DirectionScore]]) -> str:
+    """Which cases have no coefficient: a probability that never varies has no order."""
+    absent = [f"{s} {results.horizons[h]}" for s, h, d in known if d.information_coefficient_adjusted is None]
+    return f" Not drawn, for the probability never varies: {joined(absent)}." if absent else ""
 
 
 def _skill(results: WalkResults, cases: list[_Case]) -> Table:
@@ -139,11 +151,11 @@ def _worth(results: WalkResults, cases: list[_Case], round_trip_bps: float) -> T
             )
         rows.append((symbol if h == 0 else "", results.horizons[h], *cells))
     head = (
-        "Symbol", "Ahead", "Trades", f"Gross, bp a trade [{percent(card.confidence, 0)}]",
-        f"[{percent(card.adjusted_confidence, 2)}]", "Mean move, bp", "Hits to break even",
+        "Symbol", "Ahead", "Trades", f"Gross, bps a trade [{percent(card.confidence, 0)}]",
+        f"[{percent(card.adjusted_confidence, 2)}]", "Mean move, bps", "Hits to break even",
     )  # fmt: skip
     caption = (
-        f"Hits to break even is the share at which a round trip of {number(round_trip_bps, 1)} bp, fees and "
+        f"Hits to break even is the share at which a round trip of {number(round_trip_bps, 1)} bps, fees and "
         "slippage of the config, pays for itself. A dash: the mean move is smaller than that, or both sides "
         "were always equally likely."
     )

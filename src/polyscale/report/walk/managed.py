@@ -46,17 +46,19 @@ def managed_pictures(each: SymbolResults) -> list[Picture]:
     sides = "Green: the whole interval is above zero, the network's account is better; red: below."
     return [
         Picture(
-            "Sharpe ratio of the network less each other's (a year)",
+            "Does the network's account pay more for its risk?",
             dot_and_whisker(_dots(each.managed, _SHARPE), line=0),
             f"By horizon of the forecast, with {level} intervals. {sides}",
             half=True,
+            unit="Sharpe ratio a year less the other's",
         ),
         Picture(
-            "Utility of the network less each other's (% of equity a year)",
+            "What would an investor pay to have it?",
             dot_and_whisker(_dots(each.managed, _UTILITY), unit=" %", line=0),
             f"What an investor with a risk aversion of {number(RISK_AVERSION, 0)} would pay a year to have "
-            f"the network's account instead, with {level} intervals.",
+            f"the network's account instead of the other, with {level} intervals.",
             half=True,
+            unit="utility less the other's, % of equity a year",
         ),
     ]
 

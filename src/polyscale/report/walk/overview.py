@@ -49,7 +49,7 @@ def rivals_section(results: WalkResults, symbol: str) -> Section:
 
 
 _HEAD = (
-    "Ahead", "Forecast", "QLIKE", "Ratio", "p", "Pinball, bp", "Ratio", "p", "CRPS, bp", "Ratio", "p",
+    "Ahead", "Forecast", "QLIKE", "Ratio", "p", "Pinball, bps", "Ratio", "p", "CRPS, bps", "Ratio", "p",
     "In the set",
 )  # fmt: skip
 _RIVALS_CAPTION = (
@@ -67,7 +67,8 @@ def _picture(results: WalkResults, measure: str) -> Picture:
                 dots.append(_dot(f"{horizon} ahead", rival, ratios))
     many = len(results.symbols) > 1
     caption = (
-        "At the line the network and the rival are as good as each other; left of it the network is better."
+        f"{_counted(dots)} At the line the network and the rival are as good as each other; left of it the "
+        "network is better."
     )
     if many:
         caption += (
@@ -78,8 +79,19 @@ def _picture(results: WalkResults, measure: str) -> Picture:
         caption += " Green: better; red: worse. How sure that is, the p-values say."
     name = _MEASURES[measure]
     return Picture(
-        f"{name} of the network over each rival's", dot_and_whisker(dots, line=1), caption, half=True
+        f"Is the network better than each rival, by {name}?",
+        dot_and_whisker(dots, line=1),
+        caption,
+        half=True,
+        unit="its loss over theirs, a ratio",
     )
+
+
+def _counted(dots: list[Dot]) -> str:
+    """In how many rows the network is better or worse throughout."""
+    better = sum(dot.colour == palette.GOOD for dot in dots)
+    worse = sum(dot.colour == palette.BAD for dot in dots)
+    return f"Of {len(dots)} rows {better} {'is' if better == 1 else 'are'} green and {worse} red."
 
 
 def _dot(group: str, name: str, ratios: list[float]) -> Dot:

@@ -35,10 +35,11 @@ def ablations_section(results: WalkResults) -> Section | None:
                 dots.append(_dot(f"{horizon} ahead", name, known))
     many = " Lines go from the least to the greatest symbol." if len(results.symbols) > 1 else ""
     picture = Picture(
-        "QLIKE without a part over the whole's",
+        "Is each part needed?",
         dot_and_whisker(dots, line=1),
         f"Right of the line the network is worse without it: the part helps.{many}",
         half=True,
+        unit="QLIKE without it over the whole's, a ratio",
     )
     rows = [(name, *(number(ratio, 3) for ratio in ratios)) for name, ratios in results.ablations.items()]
     table = Table(

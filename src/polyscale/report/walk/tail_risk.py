@@ -37,12 +37,14 @@ def tail_risk_section(results: WalkResults) -> Section:
     by_horizon = sorted(judged, key=lambda case: case[1])
     dots = [_dot(f"{results.horizons[h]} ahead", symbol, tail) for symbol, h, tail in by_horizon]
     picture = Picture(
-        "Exceptions over those expected",
+        "Did losses beyond value at risk come as often as said?",
         dot_and_whisker(dots, line=1),
         f"Times that the return fell to value at risk at {level} or below, over the times it should have; at "
         f"the line both are the same. Red: Kupiec's test refuses at {percent(SIZE, 0)}. At the right, "
-        "both counts.",
+        f"both counts. It refuses in {sum('Kupiec' in tail.refused for _, _, tail in judged)} of "
+        f"{len(judged)} cases.",
         half=True,
+        unit="exceptions over expected",
     )
     return Section(
         "tail-risk", "Tail risk", [_LEAD], [picture], [_exceptions(results, cases), _beyond(results, cases)]

@@ -13,13 +13,14 @@ from plotly.subplots import make_subplots
 from polyscale.evaluation.breakdown import Part
 from polyscale.report import palette
 from polyscale.report.section import Picture, Section
-from polyscale.report.upright import Mark, add_upright
+from polyscale.report.upright import Mark, add_upright, category_axis
 from polyscale.report.walk.results import WalkResults
+from polyscale.report.wording import joined
 
 _PICTURES = {  # key of the breakdown: title, what the axis is, may stand beside another
-    "month": ("By month", "month of the origin, UTC", True),
-    "volatility": ("By volatility", "volatility of the last day at the origin, in thirds", True),
-    "hour": ("By hour of day", "hour of the origin, UTC", False),
+    "month": ("by month", "month of the origin, UTC", True),
+    "volatility": ("by volatility", "volatility of the last day at the origin, in thirds", True),
+    "hour": ("by hour of day", "hour of the origin, UTC", False),
 }
 _PANEL = 104  # pixels of one horizon
 _WIDEST = 2.0  # ratio beyond which an axis does not go
@@ -38,15 +39,17 @@ def where_section(results: WalkResults, symbol: str) -> Section:
         ]
         if panels:
             caption = (
-                f"By horizon, with {confidence} intervals, cut off at 0 and {_WIDEST:.0f}. Green: the whole "
-                "interval is below 1, the network is better; red: above; grey: it holds 1, or there is none."
+                f"{_counted(panels)} Intervals at {confidence}, cut off at 0 and {_WIDEST:.0f}. Green: the "
+                "whole interval is below 1, the network is better; red: above; grey: it holds 1, or there is "
+                "none."
             )
             pictures.append(
                 Picture(
-                    f"{title}: QLIKE of the network over the base's",
+                    f"Where the network is better than its base, {title}",
                     _figure(panels, axis),
                     caption,
                     half=half,
+                    unit="its QLIKE over the base's, a ratio",
                 )
             )
     if not pictures:
@@ -55,6 +58,19 @@ def where_section(results: WalkResults, symbol: str) -> Section:
         )
     lead = "A breakdown describes and claims nothing: of so many parts some are clear of 1 by chance."
     return Section("where", "Where", [lead], pictures)
+
+
+def _counted(panels: Sequence[tuple[str, Sequence[Part]]]) -> str:
+    """By horizon, in how many parts the network is better or worse with the whole interval."""
+    better, worse = [], []
+    for horizon, parts in panels:
+        spans = [_span(part) for part in parts if part.ratio is not None]
+        better.append(
+            f"{sum(span is not None and span[1] < 1.0 for span in spans)} of {len(spans)} at {horizon}"
+        )
+        worse.append(sum(span is not None and span[0] > 1.0 for span in spans))
+    said = f"in {joined([str(count) for count in worse])}" if any(worse) else "in none"
+    return f"With the whole interval the network is better in {joined(better)}, and worse {said}."
 
 
 def _figure(panels: Sequence[tuple[str, Sequence[Part]]], axis: str) -> go.Figure:
@@ -67,7 +83,8 @@ def _figure(panels: Sequence[tuple[str, Sequence[Part]]], axis: str) -> go.Figur
             x=1, xref="paper", xanchor="left", xshift=6, y=1.0, yref="y" if row == 1 else f"y{row}",
             text=f"<b>{horizon}</b>", showarrow=False, font={"color": palette.INK},
         )  # fmt: skip
-    figure.update_xaxes(type="category", showgrid=False)
+    names = dict.fromkeys(part.name for _, parts in panels for part in parts if part.ratio is not None)
+    category_axis(figure, list(names))
     figure.update_xaxes(title={"text": axis, "standoff": 4}, row=len(panels), col=1)
     figure.update_yaxes(nticks=5)
     return figure
