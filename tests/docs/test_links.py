@@ -22,7 +22,7 @@ _CODE = re.compile(r"^( *)(```+|~~~+)[^\n]*\n.*?^\1\2 *$", re.DOTALL | re.MULTIL
 _INLINE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 _LINK = re.compile(r"(?<!\\)\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 _REFERENCE = re.compile(r"^\[[^\]]+\]:\s+<?(\S+?)>?\s*$", re.MULTILINE)
-_HTML = re.compile(r"<(?:a|img)\b[^>]*?\b(?:href|src)=[\"']([^\"']+)")
+_HTML = re.compile(r"<(?:a|img|source)\b[^>]*?\b(?:href|srcset|src)=[\"']([^\"']+)")
 _HEADING = re.compile(r"^(#{1,6}) +(.*?)(?: +#+)? *$", re.MULTILINE)
 _PICTURE = {".png", ".svg", ".jpg", ".gif", ".webp"}
 
