@@ -43,7 +43,7 @@ def multi_horizon_predict(
     check_device(device)
     shared = shared_rows(model, data)
     part = part_of(model, shared, np.full((len(shared.last), len(TERMS)), np.nan))
-    nothing = ~part.counted[0]
+    nothing = ~shared.seen
     if nothing.any():
         raise DataError(
             f"a window needs a scale whose newest row is without NaN; {nothing.sum()} of {len(nothing)} have "

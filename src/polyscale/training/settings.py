@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from numbers import Integral
 from typing import Final
 
 from pydantic import Field
@@ -94,8 +95,9 @@ class TrainingSettings(Settings):
         ConfigError
             If it is not at least 1.
         """
-        if origins < 1:
-            raise ConfigError(f"batch_size must be at least 1 forecast origin a step, got {origins}")
+        if not isinstance(origins, Integral) or origins < 1:
+            raise ConfigError(f"batch_size must be at least 1 forecast origin a step, got {origins!r}")
+        origins = int(origins)
         stretches = min(self.stretches_per_batch, origins)
         sizes = {"stretch": -(-origins // stretches), "stretches_per_batch": stretches}
         return self.model_copy(update=sizes)
