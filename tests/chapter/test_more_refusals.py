@@ -1,6 +1,7 @@
 """What a reader may give by mistake is refused with thing, rule and value, or read as it was meant."""
 
 import logging
+import sys
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,7 @@ def test_frames_of_no_candles_are_refused(change, error, says):
         (lambda f: simulate_klines(1, kind="real"), ConfigError, "kind: must be 'realistic'.* got 'real'"),
         (lambda f: simulate_klines(1, None), ConfigError, "timeframe must be"),
         (lambda f: chapter.fetch_bybit_klines(limit=2.5), ConfigError, "limit must be .* got 2.5"),
+        (lambda f: chapter.fetch_bybit_klines(None), ConfigError, "symbol must be a text .* got None"),
         (lambda f: wavelet_decomposition(f["close"], "db99"), ConfigError, "wavelet must be .* got 'db99'"),
         (lambda f: wavelet_decomposition(f["close"], levels=0), ConfigError, "levels: must be .* got 0"),
         (wavelet_decomposition, DataError, "one series \\[N\\], got shape"),
@@ -102,6 +104,12 @@ def test_frames_of_no_candles_are_refused(change, error, says):
 def test_words_that_cannot_be_are_refused(job, error, says):
     with pytest.raises(error, match=says):
         job(klines(1))
+
+
+def test_pandas_is_an_extra_and_said_so_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ConfigError, match=r"pip install 'polyscale\[pandas\]'"):
+        simulate_klines(1)
 
 
 def test_decompositions_take_what_pandas_gives():

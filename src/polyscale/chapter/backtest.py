@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from polyscale.backtesting import result as account
 from polyscale.backtesting.engine import run_backtest
 from polyscale.backtesting.settings import BPS, BacktestSettings
-from polyscale.chapter.frames import Label, closes_ms, floats, three_horizons, time_index, to_bars
+from polyscale.chapter.frames import Label, closes_ms, floats, pandas, three_horizons, time_index, to_bars
 from polyscale.chapter.windows import HORIZONS
 from polyscale.market.errors import ConfigError, DataError
 from polyscale.market.forecast import Forecast
@@ -223,8 +223,7 @@ def _volatility(bars: pl.DataFrame, base: Timeframe, ahead: tuple[Timeframe, ...
 
 
 def _result(found: account.BacktestResult) -> BacktestResult:
-    import pandas as pd
-
+    pd = pandas()
     index = time_index(found.ledger["close_time"].dt.epoch("ms").to_numpy())
     return BacktestResult(
         total_return=found.total_return,

@@ -53,13 +53,15 @@ def fetch_bybit_klines(
     Raises
     ------
     ConfigError
-        For an interval or a limit that cannot be.
+        For a symbol, an interval, a limit or a category that cannot be.
     ExchangeError
         For what came instead of candles.
     """
     timeframe = _timeframe(interval)
     if not isinstance(limit, Integral) or limit < 1:
         raise ConfigError(f"limit must be at least 1 candle, a whole number, got {limit!r}")
+    if not isinstance(symbol, str):
+        raise ConfigError(f"symbol must be a text such as BTCUSDT, got {symbol!r}")
     market = Market("bybit", category, symbol.upper())
     address = url or bybit_url()
 

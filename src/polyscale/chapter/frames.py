@@ -7,6 +7,7 @@ one of them is. Frames that leave have ``close_time`` in UTC as their index: fro
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
@@ -77,8 +78,7 @@ def to_bars(frame: pd.DataFrame, label: Label | None = None) -> tuple[pl.DataFra
 
 def to_frame(rows: pl.DataFrame) -> pd.DataFrame:
     """Rows with ``close_time`` as a frame with that index; what is null is NaN."""
-    import pandas as pd
-
+    pd = pandas()
     index = time_index(rows["close_time"].dt.epoch("ms").to_numpy())
     columns = {
         name: rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
@@ -90,8 +90,7 @@ def to_frame(rows: pl.DataFrame) -> pd.DataFrame:
 
 def time_index(close_ms: NDArray[np.int64]) -> pd.DatetimeIndex:
     """Epoch milliseconds as an index named ``close_time``, in UTC."""
-    import pandas as pd
-
+    pd = pandas()
     return pd.DatetimeIndex(close_ms.astype("datetime64[ms]"), tz="UTC", name=CLOSE_TIME)
 
 
@@ -103,8 +102,7 @@ def epoch_ms(index: pd.Index, what: str = "the index") -> NDArray[np.int64]:
     DataError
         If it is no time index, or a time is missing.
     """
-    import pandas as pd
-
+    pd = pandas()
     if not isinstance(index, pd.DatetimeIndex):
         raise DataError(
             f"{what} must be times (pandas.DatetimeIndex), got {type(index).__name__}; set it with "
@@ -156,9 +154,24 @@ def floats(given: object, what: str, dtype: DTypeLike = np.float64) -> NDArray[A
         raise DataError(f"{what} must be numbers: {error}") from error
 
 
-def _check(frame: pd.DataFrame) -> None:
-    import pandas as pd
+def pandas() -> Any:
+    """The package, which is an extra.
 
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        return import_module("pandas")
+    except ImportError as error:
+        raise ConfigError(
+            "frames need the package pandas, which is not installed; pip install 'polyscale[pandas]'"
+        ) from error
+
+
+def _check(frame: pd.DataFrame) -> None:
+    pd = pandas()
     if not isinstance(frame, pd.DataFrame):
         kind, library = type(frame).__name__, type(frame).__module__.split(".")[0]
         raise DataError(f"candles must be a pandas.DataFrame, got {kind} of {library}")

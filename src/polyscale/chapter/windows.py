@@ -19,6 +19,7 @@ from polyscale.chapter.frames import (
     Label,
     closes_ms,
     floats,
+    pandas,
     three_horizons,
     time_index,
     timeframes,
@@ -231,8 +232,7 @@ def check_windows(x: object, scales: Sequence[str]) -> dict[str, Float32s]:
 
 def _of_scales(features: object) -> Mapping[str, pd.DataFrame]:
     """Frames by scale; at least one."""
-    import pandas as pd
-
+    pd = pandas()
     if not isinstance(features, Mapping) or not features:
         found = "none" if isinstance(features, Mapping) else type(features).__name__
         raise DataError(f"features must be a dict of frames by scale, such as {{'1H': frame}}, got {found}")
