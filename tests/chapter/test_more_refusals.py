@@ -148,7 +148,7 @@ def test_a_scale_that_is_never_warm_for_its_gaps_is_told_of(caplog):
         ({"dropout": 1.5}, "dropout: must be less than 1, got 1.5"),
         ({"d_model": 4, "n_heads": 1}, "d_model must be a whole number >= 8, got 4"),
         ({"horizons": (5, 60, 1_440)}, "timeframe must be .* got 5$"),
-        ({"horizons": "1H"}, "must be a list such as .* got the text '1H'"),
+        ({"horizons": "1H"}, "horizons must be a list such as .* got the text '1H'"),
     ],
 )
 def test_models_that_cannot_be_are_refused(words, says):

@@ -93,6 +93,15 @@ def test_before_training_the_forecast_is_that_of_a_return_of_variance_one():
     torch.testing.assert_close(model.base_log_variance, -torch.tensor([5.0, 60.0, 1_440.0]).log())
 
 
+def test_a_models_call_takes_the_newest_rows_of_longer_windows():
+    x, _ = random_windows(4)
+    model = small_model()
+    torch.nn.init.normal_(model.network.heads.output.weight)
+    longer = {s: np.concatenate([a[:, :3] + 1, a], axis=1) for s, a in x.items()}
+    for name, values in model.eval()(longer, return_attention=True).items():
+        torch.testing.assert_close(values, model(x, return_attention=True)[name])
+
+
 def test_a_clipped_input_moves_a_forecast_no_further():
     x, _ = random_windows(4)
     x["1min"][:, -1, 0] = 50.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -13,7 +12,7 @@ from polyscale.chapter.frames import to_frame
 from polyscale.exchange.bybit_client import BybitClient, bybit_url
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
-from polyscale.market.settings import as_config_error
+from polyscale.market.settings import as_config_error, is_whole
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
 
@@ -58,7 +57,7 @@ def fetch_bybit_klines(
         For what came instead of candles.
     """
     timeframe = _timeframe(interval)
-    if not isinstance(limit, Integral) or limit < 1:
+    if not is_whole(limit):
         raise ConfigError(f"limit must be at least 1 candle, a whole number, got {limit!r}")
     if not isinstance(symbol, str):
         raise ConfigError(f"symbol must be a text such as BTCUSDT, got {symbol!r}")

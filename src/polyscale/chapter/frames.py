@@ -183,7 +183,7 @@ def _check(frame: pd.DataFrame) -> None:
         raise DataError(f"candles must have each column once, got {twice} more often; drop one")
 
 
-def timeframes(names: object) -> list[Timeframe]:
+def timeframes(names: object, what: str = "scales") -> list[Timeframe]:
     """Read names of scales or horizons: ``1min``, ``5m``, ``1H``, ``1D``.
 
     Raises
@@ -194,7 +194,7 @@ def timeframes(names: object) -> list[Timeframe]:
     listed = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else []
     if not listed:
         found = f"the text {names!r}" if isinstance(names, str) else repr(names)
-        raise ConfigError(f"scales must be a list such as ['1min', '1H'], got {found}")
+        raise ConfigError(f"{what} must be a list such as ['1min', '1H'], got {found}")
     return [Timeframe.parse(name) for name in listed]
 
 
@@ -206,7 +206,7 @@ def three_horizons(names: object) -> tuple[Timeframe, ...]:
     ConfigError
         If they are not three timeframes that rise.
     """
-    ahead = timeframes(names)
+    ahead = timeframes(names, "horizons")
     if len(ahead) != 3 or ahead != sorted(set(ahead)):
         found = [str(each) for each in ahead]
         raise ConfigError(f"horizons must be three that rise (short, medium, long term), got {found}")

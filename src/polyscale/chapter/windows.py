@@ -26,7 +26,7 @@ from polyscale.chapter.frames import (
     to_bars,
 )
 from polyscale.market.errors import ConfigError, DataError, HistoryError
-from polyscale.market.settings import whole
+from polyscale.market.settings import is_whole
 from polyscale.market.timeframe import Timeframe
 from polyscale.scales.align import align
 from polyscale.scales.grid import to_grid
@@ -75,7 +75,7 @@ class Windows:
         DataError
             If the origins are not in the order of time.
         HistoryError
-            If a part is shorter than the longest horizon.
+            If training or validation is shorter than the longest horizon, or no window is left to test.
         """
         are_numbers = isinstance(train, Real) and isinstance(validate, Real)
         if not (are_numbers and min(train, validate, 1 - train - validate) > 0):
@@ -88,8 +88,9 @@ class Windows:
         ]
         if ends[0] < 1 or ends[1] <= first or second >= len(self):
             raise HistoryError(
-                f"each part must be longer than the longest horizon, {max(self.horizons)}, that is purged "
-                f"before its end; found {first}, {second - first} and {len(self) - second} windows; give more"
+                f"training and validation must be longer than the longest horizon, {max(self.horizons)}, "
+                f"that is purged before their ends, and leave a test; found {first}, {second - first} and "
+                f"{len(self) - second} windows; give more"
             )
         return self[slice(0, ends[0])], self[slice(first, ends[1])], self[slice(second, None)]
 
@@ -165,14 +166,11 @@ def make_windows(
 def per_scale(given: int | Mapping[str, int], scales: Sequence[str], what: str) -> dict[str, int]:
     """One number for all scales, or one for each; at least 1."""
     numbers = given if isinstance(given, Mapping) else dict.fromkeys(scales, given)
-    try:
-        if set(numbers) == set(scales):
-            return {scale: whole(numbers[scale], what) for scale in scales}
-    except ConfigError:
-        pass
-    raise ConfigError(
-        f"{what} must be a whole number >= 1, or one for each scale {list(scales)}, got {given!r}"
-    )
+    if set(numbers) != set(scales) or not all(map(is_whole, numbers.values())):
+        raise ConfigError(
+            f"{what} must be a whole number >= 1, or one for each scale {list(scales)}, got {given!r}"
+        )
+    return {scale: int(numbers[scale]) for scale in scales}
 
 
 def rows_of_windows(x: NDArray[Any]) -> tuple[Float32s, Ints]:
@@ -246,10 +244,8 @@ def _of_scales(features: object) -> Mapping[str, pd.DataFrame]:
 
 def _laid(scale: str, frame: pd.DataFrame) -> tuple[Ints, Float32s]:
     """Times and rows of a scale on its grid, NaN where there is none: a row shift is a time shift."""
-    times, values = (
-        closes_ms(frame.index, f"the index of {scale}"),
-        floats(frame, f"features of {scale}", np.float32),
-    )
+    times = closes_ms(frame.index, f"the index of {scale}")
+    values = floats(frame, f"features of {scale}", np.float32)
     step = Timeframe.parse(scale)
     off = (times - step.offset_ms) % step.ms != 0
     if off.any():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -37,15 +37,20 @@ def as_config_error(names: Mapping[str, str] = MappingProxyType({})) -> Iterator
         raise ConfigError("; ".join(_sentence(found, names) for found in error.errors())) from error
 
 
-def whole(value: object, what: str, least: int = 1) -> int:
-    """A whole number, NumPy's own too; not True, which Python takes for 1.
+def is_whole(value: object, least: int = 1) -> bool:
+    """Whether it is a whole number, NumPy's own too; not True, which Python takes for 1."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def whole(value: Any, what: str, least: int = 1) -> int:
+    """Take a whole number.
 
     Raises
     ------
     ConfigError
         If it is none, or less than ``least``.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+    if not is_whole(value, least):
         raise ConfigError(f"{what} must be a whole number >= {least}, got {value!r}")
     return int(value)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from numbers import Integral
 from typing import Final
 
 from pydantic import Field
 
 from polyscale.market.errors import ConfigError
-from polyscale.market.settings import Settings
+from polyscale.market.settings import Settings, is_whole
 
 MIN_ORIGINS: Final = 500  # of training, with labels, below which nothing is learned
 
@@ -95,7 +94,7 @@ class TrainingSettings(Settings):
         ConfigError
             If it is not at least 1.
         """
-        if not isinstance(origins, Integral) or origins < 1:
+        if not is_whole(origins):
             raise ConfigError(f"batch_size must be at least 1 forecast origin a step, got {origins!r}")
         origins = int(origins)
         stretches = min(self.stretches_per_batch, origins)
