@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from polyscale.chapter import MultiScaleAttention, multi_horizon_predict, train_multi_scale_model
+from polyscale.chapter.panel import shared_rows
+from polyscale.chapter.predict import stretch_of
 from tests.chapter.candles import random_windows
 from tests.chapter.test_training import KEYS, small_model
 
@@ -100,6 +102,23 @@ def test_a_models_call_takes_the_newest_rows_of_longer_windows():
     longer = {s: np.concatenate([a[:, :3] + 1, a], axis=1) for s, a in x.items()}
     for name, values in model.eval()(longer, return_attention=True).items():
         torch.testing.assert_close(values, model(x, return_attention=True)[name])
+
+
+def test_windows_that_share_nothing_are_forecast_in_shorter_stretches():
+    x, _ = random_windows(3_000, scales={"1min": 60, "1H": 8})
+    model = small_model(lookback={"1min": 60, "1H": 8})
+    torch.nn.init.normal_(model.network.heads.output.weight)
+    shared = shared_rows(model, x)
+    assert stretch_of(shared) == 1_024
+    assert stretch_of(shared._replace(last=shared.last * 4)) == 256
+    assert stretch_of(shared._replace(last=shared.last[:1])) == 1_024
+    found = multi_horizon_predict(model, x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("polyscale.chapter.predict._MOST_ROWS", 1_000)
+        assert stretch_of(shared) == 16
+        again = multi_horizon_predict(model, x)
+    for name, values in found.items():
+        np.testing.assert_allclose(again[name], values, rtol=1e-4, atol=1e-4)
 
 
 def test_a_clipped_input_moves_a_forecast_no_further():
