@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ValidationError
 
 from polyscale.backtesting import result as account
 from polyscale.backtesting.engine import run_backtest
 from polyscale.backtesting.settings import BPS, BacktestSettings
-from polyscale.chapter.frames import Label, epoch_ms, time_index, timeframes, to_bars
+from polyscale.chapter.frames import Label, closes_ms, floats, pandas, three_horizons, time_index, to_bars
 from polyscale.chapter.windows import HORIZONS
 from polyscale.market.errors import ConfigError, DataError
 from polyscale.market.forecast import Forecast
+from polyscale.market.settings import as_config_error
 from polyscale.market.timeframe import Timeframe
 from polyscale.scales.grid import to_grid
 from polyscale.strategy.decide import decide
@@ -28,7 +30,9 @@ from polyscale.targets.targets import make_targets
 if TYPE_CHECKING:
     import pandas as pd
 
+logger = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Term = Literal["short_term", "medium_term", "long_term"]
 _TERMS: tuple[Term, ...] = ("short_term", "medium_term", "long_term")
 
@@ -83,25 +87,32 @@ def backtest_multi_scale_strategy(
         ``fixed``: all of the equity; ``confidence``: ``|2p - 1|`` of it; ``kelly``: a quarter of the Kelly
         bet of the expected return, by the volatility of the last day; at most all of it.
     at
-        [N] closes at which the forecasts were made, as `Windows.close_time`; absent: those of ``prices``, row
-        by row.
+        [N] closes of ``prices`` at which the forecasts were made, as `Windows.close_time`; absent: all of
+        them, row by row. Forecasts without nine tenths of a day of bars before them are left out, and a
+        warning says how many: what they are measured by is not known there.
+    horizon, horizons
+        Which of the three is traded, and how long they are: those of the model.
 
     Raises
     ------
     DataError
-        If predictions lack a key, are not finite, or do not match their closes.
+        If predictions lack a key, are not finite, or do not match their closes; or ``at`` is no index named
+        ``close_time`` that rises.
     ConfigError
         If a setting breaks its rule.
     """
     bars, base = to_bars(prices, label)
-    ahead = tuple(timeframes(horizons))
-    if horizon not in _TERMS or len(ahead) != len(_TERMS):
+    ahead = three_horizons(horizons)
+    if horizon not in _TERMS:
+        raise ConfigError(f"horizon must be one of {_TERMS}, got {horizon!r}")
+    if not isinstance(transaction_cost, Real) or not 0 <= transaction_cost < 1:
         raise ConfigError(
-            f"horizon must be one of {_TERMS}, of three horizons; got {horizon!r} of {horizons}"
+            "transaction_cost: must be greater than or equal to 0 and less than 1, a fraction of what is "
+            f"filled, got {transaction_cost!r}"
         )
-    close_ms = epoch_ms(at) if at is not None else bars["close_time"].dt.epoch("ms").to_numpy()
+    close_ms = _closes(bars, at, label)
     forecast = _forecast(predictions, close_ms, ahead, _TERMS.index(horizon), _volatility(bars, base, ahead))
-    try:
+    with as_config_error({"confidence": "confidence_threshold", "sizing": "position_sizing"}):
         strategy = StrategySettings(
             horizon=ahead[_TERMS.index(horizon)],
             confidence=confidence_threshold,
@@ -109,48 +120,51 @@ def backtest_multi_scale_strategy(
             sizing=position_sizing,
         )
         costs = BacktestSettings(
-            fee_bps=transaction_cost / BPS,
+            fee_bps=float(transaction_cost) / BPS,
             slippage_bps=0.0,
             assumed_funding_8h=0.0,
             initial_capital=initial_capital,
         )
-    except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(found) for found in error.errors())) from error
     traded = bars_of_test(bars, forecast)
     positions = decide(forecast, strategy, costs.round_trip_cost, traded)
     return _result(run_backtest(traded, base, positions, costs, None))
 
 
+def _closes(bars: pl.DataFrame, at: pd.DatetimeIndex | None, label: Label | None) -> Ints:
+    """When the forecasts were made: all of it closes of bars."""
+    of_bars = bars["close_time"].dt.epoch("ms").to_numpy()
+    if at is None:
+        return of_bars
+    close_ms = closes_ms(at, "`at`", label)
+    other = ~np.isin(close_ms, of_bars)
+    if other.any():
+        raise DataError(
+            f"`at` must be closes of prices, {other.sum()} of {len(other)} are not, first "
+            f"{at[int(other.argmax())]}; give the candles that the forecasts were made from"
+        )
+    return close_ms
+
+
 def _forecast(
     predictions: Mapping[str, ArrayLike],
-    close_ms: NDArray[np.int64],
+    close_ms: Ints,
     ahead: tuple[Timeframe, ...],
     traded: int,
-    volatility: tuple[NDArray[np.int64], Floats],
+    volatility: tuple[Ints, Floats],
 ) -> Forecast:
     """The contract of a forecast, of those predictions for which a volatility is known."""
-    missing = [name for name in (*_TERMS, "direction") if name not in predictions]
-    if missing:
-        raise DataError(f"predictions must have {[*_TERMS, 'direction']}, missing {missing}")
-    expected = np.column_stack([np.asarray(predictions[term], np.float64).ravel() for term in _TERMS])
-    direction = np.asarray(predictions["direction"], np.float64)
-    if direction.size == len(direction):  # one per window: it is that of the traded horizon
-        one, direction = direction.reshape(-1, 1), np.full((len(direction), len(ahead)), 0.5)
-        direction[:, [traded]] = one
-    if len(expected) != len(close_ms) or direction.shape != expected.shape:
-        raise DataError(
-            f"predictions must be one per close, {len(close_ms)} of them, got {len(expected)} returns and "
-            f"directions of shape {direction.shape}; say with `at` at which closes they were made"
-        )
-    if not ((direction >= 0) & (direction <= 1)).all():
-        raise DataError("direction must be probabilities between 0 and 1; give sigmoids and no logits")
+    expected, direction = _read(predictions, len(close_ms), traded)
     bars_ms, sigma = volatility
-    rows = np.searchsorted(bars_ms, close_ms).clip(max=len(bars_ms) - 1)
-    known = np.isfinite(sigma[rows]).all(axis=1) & (bars_ms[rows] == close_ms)
+    rows = np.searchsorted(bars_ms, close_ms)
+    known = np.isfinite(sigma[rows]).all(axis=1)
     if not known.any():
         raise DataError(
             f"a prediction needs a close with a day of bars before it, found none in {len(bars_ms)} bars; "
             "give more prices, or the closes with `at`"
+        )
+    if not known.all():
+        logger.warning(
+            "%d of %d forecasts have no day of bars before them: left out", np.sum(~known), len(close_ms)
         )
     expected, direction, sigma = expected[known], direction[known], sigma[rows][known]
     count, one_scale = len(expected), np.ones((len(expected), 1))
@@ -169,9 +183,38 @@ def _forecast(
     )
 
 
-def _volatility(
-    bars: pl.DataFrame, base: Timeframe, ahead: tuple[Timeframe, ...]
-) -> tuple[NDArray[np.int64], Floats]:
+def _read(predictions: Mapping[str, ArrayLike], count: int, traded: int) -> tuple[Floats, Floats]:
+    """Expected returns and probabilities [N, 3]; one probability per close is that of the traded horizon."""
+    names = [*_TERMS, "direction"]
+    if not hasattr(predictions, "keys"):
+        raise DataError(f"predictions must be a dict with {names}, got {type(predictions).__name__}")
+    missing = [name for name in names if name not in predictions]
+    if missing:
+        raise DataError(f"predictions must have {names}, missing {missing}")
+    given = {name: floats(predictions[name], name) for name in names}
+    found = {name: values.shape for name, values in given.items()}
+    flat = {name: values.reshape(-1) for name, values in given.items()}
+    direction = given["direction"]
+    if found["direction"] in {(count,), (count, 1)}:
+        direction = np.full((count, len(_TERMS)), 0.5)
+        direction[:, traded] = flat["direction"]
+    if any(len(flat[term]) != count for term in _TERMS) or direction.shape != (count, len(_TERMS)):
+        raise DataError(
+            f"predictions must be one per close, {count} of them, got {len(flat[_TERMS[0]])} returns "
+            f"(shapes: {found}); say with `at` at which closes they were made"
+        )
+    expected = np.column_stack([flat[term] for term in _TERMS])
+    if not np.isfinite(expected).all():
+        lost = (~np.isfinite(expected)).sum(axis=0)
+        raise DataError(
+            f"predictions must be finite, got {dict(zip(_TERMS, lost.tolist(), strict=True))} others"
+        )
+    if not ((direction >= 0) & (direction <= 1)).all():
+        raise DataError("direction must be probabilities between 0 and 1; give sigmoids and no logits")
+    return expected, direction
+
+
+def _volatility(bars: pl.DataFrame, base: Timeframe, ahead: tuple[Timeframe, ...]) -> tuple[Ints, Floats]:
     """Closes of the grid, and the volatility [T, 3] of the last day over each horizon."""
     grid = to_grid(bars, base)
     targets = make_targets(grid, base, ahead)
@@ -180,8 +223,7 @@ def _volatility(
 
 
 def _result(found: account.BacktestResult) -> BacktestResult:
-    import pandas as pd
-
+    pd = pandas()
     index = time_index(found.ledger["close_time"].dt.epoch("ms").to_numpy())
     return BacktestResult(
         total_return=found.total_return,
@@ -194,16 +236,3 @@ def _result(found: account.BacktestResult) -> BacktestResult:
         equity_curve=pd.Series(found.equity, index=index, name="equity"),
         details=found,
     )
-
-
-_WORDS = {
-    "confidence": "confidence_threshold",
-    "sizing": "position_sizing",
-    "fee_bps": "transaction_cost",
-}
-
-
-def _sentence(found: object) -> str:
-    place = str(found["loc"][0]) if found["loc"] else "settings"  # type: ignore[index]
-    rule = found["msg"].replace("Input should", "must")  # type: ignore[index]
-    return f"{_WORDS.get(place, place)}: {rule}, got {found['input']!r}"  # type: ignore[index]

@@ -12,6 +12,7 @@ from polyscale.chapter.frames import to_frame
 from polyscale.exchange.bybit_client import BybitClient, bybit_url
 from polyscale.market.bars import Market
 from polyscale.market.errors import ConfigError
+from polyscale.market.settings import as_config_error, is_whole
 from polyscale.market.simulate import SimulationSettings, simulate_bars
 from polyscale.market.timeframe import Timeframe
 
@@ -51,20 +52,22 @@ def fetch_bybit_klines(
     Raises
     ------
     ConfigError
-        For an interval or a limit that cannot be.
+        For a symbol, an interval, a limit or a category that cannot be.
     ExchangeError
         For what came instead of candles.
     """
     timeframe = _timeframe(interval)
-    if limit < 1:
-        raise ConfigError(f"limit must be at least 1 candle, got {limit}")
+    if not is_whole(limit):
+        raise ConfigError(f"limit must be at least 1 candle, a whole number, got {limit!r}")
+    if not isinstance(symbol, str):
+        raise ConfigError(f"symbol must be a text such as BTCUSDT, got {symbol!r}")
     market = Market("bybit", category, symbol.upper())
     address = url or bybit_url()
 
     async def bring() -> pl.DataFrame:
         async with BybitClient(address, venue=market.venue) as client:
             end_ms = timeframe.floor_ms(await client.server_time_ms())
-            return await client.klines(market, timeframe, end_ms - limit * timeframe.ms, end_ms)
+            return await client.klines(market, timeframe, max(0, end_ms - int(limit) * timeframe.ms), end_ms)
 
     with ThreadPoolExecutor(1) as pool:  # in a notebook a loop is running already
         return to_frame(pool.submit(asyncio.run, bring()).result())
@@ -84,8 +87,14 @@ def simulate_klines(
     kind
         ``realistic``: volatility can be forecast, direction cannot; ``planted``: both can a little;
         ``random_walk``: nothing can.
+
+    Raises
+    ------
+    ConfigError
+        For an interval that is not a whole part of a day, or another kind, days or seed than there can be.
     """
-    settings = SimulationSettings(kind=kind, days=days, timeframe=_timeframe(interval), seed=seed)
+    with as_config_error():
+        settings = SimulationSettings(kind=kind, days=days, timeframe=_timeframe(interval), seed=seed)
     return to_frame(simulate_bars(settings))
 
 

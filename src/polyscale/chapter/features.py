@@ -17,7 +17,7 @@ import polars as pl
 from polyscale.chapter.frames import Label, timeframes, to_bars, to_frame
 from polyscale.features.chapter import CHAPTER_FEATURES, SIMPLE_RSI
 from polyscale.features.feature import FeatureSet, compute_scales
-from polyscale.market.errors import HistoryError
+from polyscale.market.errors import ConfigError, HistoryError
 from polyscale.market.timeframe import Timeframe
 from polyscale.scales.ladder import ScaleBars, build_scales
 from polyscale.scales.settings import ScaleSettings
@@ -94,20 +94,26 @@ def create_multi_scale_features(
     DataError, ConfigError
         As `temporal_downsample`.
     HistoryError
-        If no scale is ever warm; it says how many rows are needed and found.
+        If no scale is ever warm; it says how many rows are needed, without a gap, and found.
     """
+    if rsi not in ("simple", "wilder"):
+        raise ConfigError(f"rsi must be simple or wilder, got {rsi!r}")
     relative = replace(SIMPLE_RSI, name="rsi") if rsi == "simple" else CHAPTER_FEATURES[-1]
     features = FeatureSet((*CHAPTER_FEATURES[:-1], relative))
     made = _scales(df, scales, label)
     tables = compute_scales([(features, each.bars, each.settings.timeframe) for each in made])
     needed = max(feature.warm_up for feature in features.features)
-    found = {name: table.height for name, table in zip(scales, tables, strict=True)}
-    short = {name: rows for name, rows in found.items() if rows < needed}
-    if len(short) == len(found):
-        raise HistoryError(f"features need {needed} rows of a scale, found {found}; give more candles")
+    warm = {name: _from_first_warm(table) for name, table in zip(scales, tables, strict=True)}
+    short = {name: table.height for name, table in zip(scales, tables, strict=True) if warm[name].is_empty()}
+    if len(short) == len(warm):
+        raise HistoryError(
+            f"features need {needed} rows of a scale, found {short}; give more candles, without gaps"
+        )
     if short:
-        logger.warning("features need %d rows of a scale; these have none: found %s", needed, short)
-    return {name: to_frame(_from_first_warm(table)) for name, table in zip(scales, tables, strict=True)}
+        logger.warning(
+            "features need %d rows of a scale without a gap; these have none: found %s", needed, short
+        )
+    return {name: to_frame(table) for name, table in warm.items()}
 
 
 def _scales(df: pd.DataFrame, names: Sequence[str], label: Label | None) -> list[ScaleBars]:

@@ -12,7 +12,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from polyscale.market.errors import ConfigError
+from polyscale.market.errors import ConfigError, DataError
+from polyscale.market.settings import as_config_error, whole
 from polyscale.market.timeframe import Timeframe
 from polyscale.model import cross_scale, encoder, hierarchy
 from polyscale.model.reach import plan_levels, plan_reach, reach_of
@@ -22,6 +23,9 @@ LOOKBACKS: Final = {"1m": 1_440, "5m": 288, "1h": 168, "1d": 252}
 """The chapter's table; other scales look back on 96 rows unless said."""
 OTHER_LOOKBACK: Final = 96
 FEEDFORWARD_RATIO: Final = 4.0
+NAMES: Final = {"layers": "n_encoder_layers", "heads": "n_heads"}
+"""What the chapter calls settings of ours."""
+_LEAST_WIDTH: Final = 8
 _KEY_SPAN: Final = 16
 _WINDOW: Final = EncoderSettings().window
 
@@ -35,11 +39,14 @@ class LearnablePositionalEncoding(nn.Module):
 
     def __init__(self, d_model: int, max_length: int = 1_440) -> None:
         super().__init__()
+        check_width(d_model)
+        whole(max_length, "max_length")
         self.distance = hierarchy.LearnablePositionalEncoding(d_model, max_length)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows [B, L, D] with their distance; at most ``max_length`` of them."""
         known = self.distance()
+        check_states(self, x, len(known), 3)
         if x.shape[1] > known.shape[1]:
             raise ConfigError(f"rows must be at most max_length ({known.shape[1]}), got {x.shape[1]}")
         return x + known[:, : x.shape[1]].flip(1).T
@@ -70,15 +77,18 @@ class ScaleEncoder(nn.Module):
         lookback: int | None = None,
     ) -> None:
         super().__init__()
-        check_heads(d_model, n_heads)
+        check_width(d_model, n_heads)
+        self.input_dim = whole(input_dim, "input_dim")
         self.scale_name = scale_name
-        self.lookback = lookback or lookback_of(scale_name)
-        settings = EncoderSettings(layers=n_layers, heads=n_heads, dropout=dropout)
+        self.lookback = lookback_of(scale_name) if lookback is None else whole(lookback, "lookback")
+        with as_config_error(NAMES | {"layers": "n_layers"}):
+            settings = EncoderSettings(layers=n_layers, heads=n_heads, dropout=dropout)
         reach = plan_reach(self.lookback, n_layers, settings.kernel, 1, settings.window)
         self.encoder = encoder.ScaleEncoder(settings, input_dim, d_model, FEEDFORWARD_RATIO, reach)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [B, L, F] to states [B, L, D]."""
+        check_states(self, x, self.input_dim, 3)
         states: Tensor = self.encoder(x, present(x))
         return states
 
@@ -92,8 +102,9 @@ class MultiResolutionAttention(nn.Module):
 
     def __init__(self, d_model: int, n_heads: int, n_scales: int, *, key_span: int = _KEY_SPAN) -> None:
         super().__init__()
-        check_heads(d_model, n_heads)
-        self.n_scales = n_scales
+        check_width(d_model, n_heads)
+        self.d_model, self.n_scales = d_model, whole(n_scales, "n_scales")
+        whole(key_span, "key_span")
         self.attention = cross_scale.MultiResolutionAttention(d_model, n_heads, [key_span] * n_scales)
         self.average = cross_scale.CrossScaleFusion(d_model, n_scales, gated=False)
 
@@ -104,7 +115,7 @@ class MultiResolutionAttention(nn.Module):
 
         On request also the attention [B, S, S]: how much scale i read of scale j; rows sum to 1.
         """
-        check_count(scale_features, self.n_scales)
+        check_scales(self, scale_features, self.n_scales, self.d_model, 3)
         masks = [present(states) for states in scale_features]
         states = [each.nan_to_num() for each in scale_features]
         projected = [self.attention.project(i, each) for i, each in enumerate(states)]
@@ -125,7 +136,8 @@ class CrossScaleFusion(nn.Module):
 
     def __init__(self, d_model: int, n_scales: int) -> None:
         super().__init__()
-        self.n_scales = n_scales
+        check_width(d_model)
+        self.d_model, self.n_scales = d_model, whole(n_scales, "n_scales")
         self.fusion = cross_scale.CrossScaleFusion(d_model, n_scales)
 
     def forward(
@@ -135,7 +147,7 @@ class CrossScaleFusion(nn.Module):
 
         On request also the static weights [S] and the gate of each window [B, S]; both sum to 1.
         """
-        check_count(scale_features, self.n_scales)
+        check_scales(self, scale_features, self.n_scales, self.d_model, 2)
         states = torch.stack(list(scale_features), dim=1)[:, None]
         fused, gate = self.fusion(states.nan_to_num(), present(states))
         if return_weights:
@@ -161,7 +173,10 @@ class HierarchicalAggregation(nn.Module):
         self, d_model: int, n_levels: int = 4, pool_size: int = 2, *, n_heads: int = 4, window: int = _WINDOW
     ) -> None:
         super().__init__()
-        check_heads(d_model, n_heads)
+        check_width(d_model, n_heads)
+        self.d_model = d_model
+        whole(n_levels, "n_levels")
+        whole(window, "window")
         if pool_size != 2:
             raise ConfigError(f"pool_size must be 2: level l holds means of 2^l rows; got {pool_size}")
         self.levels = plan_levels(window * ((1 << n_levels) - 1), window)
@@ -170,12 +185,13 @@ class HierarchicalAggregation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows [B, L, D], of any length, to one [B, D]."""
+        check_states(self, x, self.d_model, 3)
         answers: Tensor = self.aggregation(x.nan_to_num(), present(x), 1)
         return answers[:, 0]
 
 
 def present(x: Tensor) -> Tensor:
-    """Which rows are there: those without a NaN."""
+    """Which rows are there: those whose numbers are all finite."""
     return x.isfinite().all(dim=-1)
 
 
@@ -184,15 +200,34 @@ def lookback_of(scale_name: str) -> int:
     return LOOKBACKS.get(str(Timeframe.parse(scale_name)), OTHER_LOOKBACK)
 
 
-def check_heads(d_model: int, n_heads: int) -> None:
-    """Raise ConfigError if the heads do not divide the width."""
-    if n_heads < 1 or d_model % n_heads:
+def check_width(d_model: int, n_heads: int = 1) -> None:
+    """Raise ConfigError if the width is too small, or the heads do not divide it."""
+    whole(d_model, "d_model", _LEAST_WIDTH)
+    if d_model % whole(n_heads, "n_heads"):
         raise ConfigError(f"n_heads must divide d_model ({d_model}), got {n_heads}")
 
 
-def check_count(scale_features: Sequence[Tensor], n_scales: int) -> None:
-    """Raise ConfigError if there are more or fewer scales than were built for."""
+def check_scales(
+    module: nn.Module, scale_features: Sequence[Tensor], n_scales: int, width: int, ndim: int
+) -> None:
+    """Raise if there are more or fewer scales than were built for, or of another shape."""
     if len(scale_features) != n_scales:
         raise ConfigError(
             f"scale_features must be one tensor per scale ({n_scales}), got {len(scale_features)}"
         )
+    for states in scale_features:
+        check_states(module, states, width, ndim)
+    batches = [len(states) for states in scale_features]
+    if len(set(batches)) > 1:
+        raise DataError(f"scale_features must be as many windows of every scale, got {batches}")
+
+
+def check_states(module: nn.Module, x: Tensor, width: int, ndim: int) -> None:
+    """Raise DataError if they are no windows of rows (3 dimensions), or states (2), of a width."""
+    shape = list(x.shape) if isinstance(x, Tensor) else None
+    if shape is None or len(shape) != ndim or shape[-1] != width or 0 in shape[1:]:
+        wanted = f"[windows, rows, {width}]" if ndim == 3 else f"[windows, {width}]"
+        raise DataError(f"x must be a tensor {wanted}, got {type(x).__name__ if shape is None else shape}")
+    weights = next(module.parameters()).dtype
+    if x.dtype == torch.float64 != weights:
+        raise DataError(f"x must be {weights} as the weights are, got {x.dtype}; give x.to({weights})")

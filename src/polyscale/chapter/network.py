@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from polyscale.chapter.frames import timeframes
-from polyscale.chapter.modules import FEEDFORWARD_RATIO, check_heads, lookback_of, present
+from polyscale.chapter.frames import three_horizons, timeframes
+from polyscale.chapter.modules import FEEDFORWARD_RATIO, NAMES, check_width, lookback_of, present
 from polyscale.chapter.windows import HORIZONS, per_scale
 from polyscale.dataset.scaling import CLIP, Scaler
 from polyscale.dataset.settings import DataSettings
 from polyscale.forecast.predict import quantile_weights
 from polyscale.market.errors import ConfigError, DataError
+from polyscale.market.settings import as_config_error
 from polyscale.model import network
 from polyscale.model.settings import EncoderSettings, NetworkSettings, NetworkSpec
 from polyscale.scales.settings import ScaleSettings
@@ -44,7 +45,8 @@ class MultiScaleAttention(nn.Module):
     Raises
     ------
     ConfigError
-        For a scale that is no timeframe, heads that do not divide the width, horizons that do not rise.
+        For scales that are no timeframes or no whole multiples of the finest, heads that do not divide the
+        width, horizons that do not rise or are no whole multiples of the finest scale.
     """
 
     base_log_variance: Tensor  # [H] of the training returns, per bar of the finest scale
@@ -65,6 +67,9 @@ class MultiScaleAttention(nn.Module):
         horizons: Sequence[str] = HORIZONS,
     ) -> None:
         super().__init__()
+        if not isinstance(input_dims, Mapping):
+            found = type(input_dims).__name__
+            raise ConfigError(f"input_dims must be features by scale, such as {{'1min': 14}}, got {found}")
         order = dict(zip(input_dims, timeframes(list(input_dims)), strict=True))
         self.scales = tuple(sorted(order, key=order.__getitem__))  # fine to coarse, as the attention has them
         heads = per_scale(n_heads, self.scales, "n_heads")
@@ -76,22 +81,23 @@ class MultiScaleAttention(nn.Module):
         )
         self.input_dims = per_scale(dict(input_dims), self.scales, "input_dims")
         for count in heads.values():
-            check_heads(d_model, count)
-        ahead = timeframes(horizons)
-        if len(ahead) != len(TERMS) or list(ahead) != sorted(set(ahead)):
-            raise ConfigError(f"horizons must be three that rise, got {list(horizons)}")
-        self.settings = DataSettings(
-            scales=tuple(ScaleSettings(timeframe=order[s], lookback=self.lookbacks[s]) for s in self.scales),
-            horizons=tuple(ahead),
-        )
-        sizes = NetworkSettings(
-            d_model=d_model,
-            encoders=tuple(
-                EncoderSettings(layers=layers[s], heads=heads[s], dropout=dropout) for s in self.scales
-            ),
-            cross_heads=max(heads.values()),
-            feedforward_ratio=FEEDFORWARD_RATIO,
-        )
+            check_width(d_model, count)
+        ahead = three_horizons(horizons)
+        with as_config_error(NAMES):
+            self.settings = DataSettings(
+                scales=tuple(
+                    ScaleSettings(timeframe=order[s], lookback=self.lookbacks[s]) for s in self.scales
+                ),
+                horizons=ahead,
+            )
+            sizes = NetworkSettings(
+                d_model=d_model,
+                encoders=tuple(
+                    EncoderSettings(layers=layers[s], heads=heads[s], dropout=dropout) for s in self.scales
+                ),
+                cross_heads=max(heads.values()),
+                feedforward_ratio=FEEDFORWARD_RATIO,
+            )
         spec = NetworkSpec(
             settings=sizes,
             scales=self.scales,
@@ -116,7 +122,7 @@ class MultiScaleAttention(nn.Module):
         Parameters
         ----------
         inputs
-            Per scale [B, L, F] with L >= its lookback, newest row last, NaN where missing.
+            Per scale [B, L, F] with L >= its lookback, newest row last, NaN where missing; tensors or arrays.
 
         Returns
         -------
@@ -170,9 +176,13 @@ class MultiScaleAttention(nn.Module):
 
     def _rows(self, inputs: Mapping[str, Tensor], name: str) -> Tensor:
         """The newest rows of a scale."""
-        if set(inputs) != set(self.scales):
-            raise DataError(f"inputs must be the scales {list(self.scales)}, got {list(inputs)}")
-        x = inputs[name]
+        if not isinstance(inputs, Mapping) or set(inputs) != set(self.scales):
+            found = list(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
+            raise DataError(f"inputs must be the scales {list(self.scales)}, got {found}")
+        try:
+            x = torch.as_tensor(inputs[name], dtype=self.median.dtype)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataError(f"windows of {name} must be numbers: {error}") from error
         width, lookback = self.input_dims[name], self.lookbacks[name]
         if x.ndim != 3 or x.shape[2] != width or x.shape[1] < lookback:
             raise DataError(

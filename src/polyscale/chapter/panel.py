@@ -16,7 +16,7 @@ from polyscale.chapter.network import MultiScaleAttention, scale_rows
 from polyscale.chapter.windows import Float32s, Ints, check_windows, rows_of_windows
 from polyscale.dataset.scaling import fit_scaler
 from polyscale.dataset.stretches import ScaledPanel
-from polyscale.market.errors import DataError
+from polyscale.market.errors import ConfigError, DataError
 from polyscale.training.batches import Part
 
 Floats = NDArray[np.float64]
@@ -30,6 +30,12 @@ class Shared(NamedTuple):
     last: Ints  # [N, S] the row at which each window ends
 
     @property
+    def seen(self) -> NDArray[np.bool_]:
+        """[N] whether the newest row of some scale is there: what a forecast needs."""
+        newest = [present[self.last[:, j]] for j, present in enumerate(self.present)]
+        return np.asarray(np.any(newest, axis=0))
+
+    @property
     def present(self) -> tuple[NDArray[np.bool_], ...]:
         """S x [T_s] which rows are there."""
         return tuple(np.asarray(np.isfinite(rows).all(axis=1)) for rows in self.rows)
@@ -40,9 +46,15 @@ def shared_rows(model: MultiScaleAttention, x: Mapping[str, Any]) -> Shared:
 
     Raises
     ------
+    ConfigError
+        If the model is another one than the chapter's.
     DataError
         If scales or shapes are not those of the model.
     """
+    if not isinstance(model, MultiScaleAttention):
+        raise ConfigError(
+            f"model must be a polyscale.chapter.MultiScaleAttention, got {type(model).__name__}"
+        )
     arrays = check_windows(x, model.scales)
     for name, array in arrays.items():
         width, lookback = model.input_dims[name], model.lookbacks[name]
@@ -60,18 +72,27 @@ def freeze(model: MultiScaleAttention, shared: Shared, y: Floats) -> None:
     Raises
     ------
     DataError
-        If a scale has no finite row, or a horizon no return.
+        If a scale has no finite row.
     """
     scalers = [fit_scaler([rows.astype(np.float64)]) for rows in shared.rows]
     missing = [name for name, scaler in zip(model.scales, scalers, strict=True) if scaler is None]
-    if missing or not np.isfinite(y).any(axis=0).all():
+    if missing:
         raise DataError(
-            f"training needs a row without NaN of every scale and a return of every horizon; scales without: "
-            f"{missing}, returns: {np.isfinite(y).sum(axis=0).tolist()}"
+            f"training needs a row without NaN of every scale, found none of {missing}; drop them"
         )
     variance = np.nanmean(np.square(y), axis=0) / model.bars_ahead.numpy()
     base = np.log(np.maximum(variance, _TINY)).astype(np.float32)
     model.freeze([scaler for scaler in scalers if scaler is not None], base)
+
+
+def check_returns(shared: Shared, y: Floats, what: str) -> None:
+    """Raise DataError if a horizon has no return that moved in a window in which something is seen."""
+    found = np.isfinite(y) & (y != 0) & shared.seen[:, None]
+    if not found.any(axis=0).all():
+        raise DataError(
+            f"{what} needs a return of every horizon that is known and not 0, in a window whose newest row "
+            f"is there; found {found.sum(axis=0).tolist()} in {len(y)} windows; give more windows"
+        )
 
 
 def part_of(model: MultiScaleAttention, shared: Shared, y: Floats) -> Part:
@@ -87,8 +108,6 @@ def part_of(model: MultiScaleAttention, shared: Shared, y: Floats) -> Part:
     moved = np.isfinite(
         log_variance
     )  # an unmoved price says nothing of direction, and less than nothing in logs
-    newest = [present[shared.last[:, j]] for j, present in enumerate(shared.present)]
-    counted = np.asarray(np.any(newest, axis=0))
     panel = ScaledPanel(
         time_ms=np.arange(len(y)) * model.settings.base.ms,
         traded=np.ones(len(y), dtype=bool),
@@ -102,7 +121,7 @@ def part_of(model: MultiScaleAttention, shared: Shared, y: Floats) -> Part:
         up=np.where(moved, y > 0, np.nan).astype(np.float32),
         log_scale=log_unit.astype(np.float32),
     )
-    return Part([panel], [counted], model.settings)
+    return Part([panel], [shared.seen], model.settings)
 
 
 def _scaled(model: MultiScaleAttention, scale: int, rows: Float32s) -> Float32s:

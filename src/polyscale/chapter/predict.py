@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from polyscale.chapter.network import TERMS, MultiScaleAttention
-from polyscale.chapter.panel import part_of, shared_rows
+from polyscale.chapter.panel import Shared, part_of, shared_rows
 from polyscale.chapter.train import check_device
-from polyscale.forecast.predict import passes
+from polyscale.forecast.predict import STRETCH, passes
 from polyscale.market.errors import DataError
 
 Floats = NDArray[np.float64]
+_MOST_ROWS = 65_536  # of a scale in one stretch: memory is in proportion
 
 
 def multi_horizon_predict(
@@ -43,7 +44,7 @@ def multi_horizon_predict(
     check_device(device)
     shared = shared_rows(model, data)
     part = part_of(model, shared, np.full((len(shared.last), len(TERMS)), np.nan))
-    nothing = ~part.counted[0]
+    nothing = ~shared.seen
     if nothing.any():
         raise DataError(
             f"a window needs a scale whose newest row is without NaN; {nothing.sum()} of {len(nothing)} have "
@@ -55,6 +56,21 @@ def multi_horizon_predict(
                 name: values[counted.flatten()]
                 for name, values in model.named(out, return_attention=True).items()
             }
-            for out, counted in passes(model.network, part)
+            for out, counted in passes(model.network, part, stretch_of(shared))
         ]
     return {name: torch.cat([piece[name] for piece in pieces]).double().numpy() for name in pieces[0]}
+
+
+def stretch_of(shared: Shared) -> int:
+    """Windows of a stretch: fewer where they share few rows, as in another order than that of time."""
+    stretch = STRETCH
+    while stretch > 1 and _most_rows(shared, stretch) > _MOST_ROWS:
+        stretch //= 2
+    return stretch
+
+
+def _most_rows(shared: Shared, stretch: int) -> int:
+    """From the first window's end to the last one's, in any stretch."""
+    last = shared.last
+    further = min(stretch, len(last)) - 1
+    return int((last[further:] - last[: len(last) - further]).max())

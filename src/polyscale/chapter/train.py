@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from polyscale.chapter.frames import floats
 from polyscale.chapter.network import TERMS, MultiScaleAttention
-from polyscale.chapter.panel import Floats, Shared, freeze, part_of, shared_rows
+from polyscale.chapter.panel import Floats, Shared, check_returns, freeze, part_of, shared_rows
 from polyscale.market.errors import ConfigError, DataError
+from polyscale.market.settings import as_config_error, whole
 from polyscale.training.settings import Kept, Schedule, TrainingSettings
 
 Data = tuple[Mapping[str, Any], ArrayLike]
@@ -67,13 +69,15 @@ def train_multi_scale_model(
     check_device(device)
     train, y = _read(model, train_data, "train_data")
     validate, val_y = _read(model, val_data, "val_data")
-    settings = TrainingSettings(
-        epochs=epochs,
-        learning_rate=learning_rate,
-        schedule=Schedule.WARM_RESTARTS,
-        patience=patience,
-        keep=Kept.BEST,
-    ).with_batch_size(batch_size)
+    with as_config_error():
+        settings = TrainingSettings(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            schedule=Schedule.WARM_RESTARTS,
+            patience=patience,
+            keep=Kept.BEST,
+        ).with_batch_size(batch_size)
+    seed = whole(seed, "seed", 0)
     freeze(model, train, y)
     with tempfile.TemporaryDirectory() as folder:
         network, reports = fit(
@@ -106,12 +110,14 @@ def check_device(device: str) -> None:
 
 def _read(model: MultiScaleAttention, data: Data, what: str) -> tuple[Shared, Floats]:
     if not isinstance(data, tuple | list) or len(data) != 2:
-        raise ConfigError(f"{what} must be a pair (X, y), got {type(data).__name__}")
+        raise ConfigError(f"{what} must be a pair (X, y), as windows.data, got {type(data).__name__}")
     x, y = data
-    returns = np.asarray(y, dtype=np.float64)
     shared = shared_rows(model, x)
+    returns = floats(y, f"y of {what}")
     if returns.shape != (len(shared.last), len(TERMS)):
         raise DataError(
             f"y of {what} must be [{len(shared.last)} windows, {len(TERMS)} horizons], got {returns.shape}"
         )
-    return shared, np.where(np.isfinite(returns), returns, np.nan)
+    returns = np.where(np.isfinite(returns), returns, np.nan)
+    check_returns(shared, returns, what)
+    return shared, returns

@@ -9,13 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscale.chapter.frames import Label, epoch_ms, time_index, timeframes, to_bars
+from polyscale.chapter.frames import (
+    Label,
+    closes_ms,
+    floats,
+    pandas,
+    three_horizons,
+    time_index,
+    timeframes,
+    to_bars,
+)
 from polyscale.market.errors import ConfigError, DataError, HistoryError
+from polyscale.market.settings import is_whole
 from polyscale.market.timeframe import Timeframe
 from polyscale.scales.align import align
 from polyscale.scales.grid import to_grid
@@ -46,8 +57,9 @@ class Windows:
         """``(X, y)``, as `train_multi_scale_model` takes it."""
         return self.X, self.y
 
-    def __getitem__(self, rows: slice) -> Windows:
-        """Some of the origins."""
+    def __getitem__(self, rows: slice | NDArray[Any] | int) -> Windows:
+        """Some of the origins; one is still [1, L, F]."""
+        rows = rows if isinstance(rows, slice) else np.atleast_1d(rows)
         chosen = {scale: x[rows] for scale, x in self.X.items()}
         return Windows(chosen, self.y[rows], self.close_time[rows], self.horizons)
 
@@ -60,21 +72,25 @@ class Windows:
         ------
         ConfigError
             If the shares leave nothing to test.
+        DataError
+            If the origins are not in the order of time.
         HistoryError
-            If a part is shorter than the longest horizon.
+            If training or validation is shorter than the longest horizon, or no window is left to test.
         """
-        if min(train, validate, 1 - train - validate) <= 0:
+        are_numbers = isinstance(train, Real) and isinstance(validate, Real)
+        if not (are_numbers and min(train, validate, 1 - train - validate) > 0):
             raise ConfigError(f"shares must be > 0 and leave a test, got {train} and {validate}")
         first, second = (int(len(self) * share) for share in (train, train + validate))
-        time_ms, longest = epoch_ms(self.close_time), max(self.horizons).ms
+        time_ms, longest = closes_ms(self.close_time, "close_time of windows"), max(self.horizons).ms
         ends = [
             int(np.searchsorted(time_ms, time_ms[min(cut, len(self) - 1)] - longest, side="right"))
             for cut in (first, second)
         ]
         if ends[0] < 1 or ends[1] <= first or second >= len(self):
             raise HistoryError(
-                f"each part must be longer than the longest horizon, {max(self.horizons)}, that is purged "
-                f"before its end; found {first}, {second - first} and {len(self) - second} windows; give more"
+                f"training and validation must be longer than the longest horizon, {max(self.horizons)}, "
+                f"that is purged before their ends, and leave a test; found {first}, {second - first} and "
+                f"{len(self) - second} windows; give more"
             )
         return self[slice(0, ends[0])], self[slice(first, ends[1])], self[slice(second, None)]
 
@@ -93,7 +109,8 @@ def make_windows(
     Parameters
     ----------
     features
-        By scale, rows at their ``close_time``: what `create_multi_scale_features` gives, or one's own.
+        By scale, rows on its grid with an index named ``close_time``, from which each is known: what
+        `create_multi_scale_features` gives, or one's own. Rows that are not there count as NaN.
     prices
         The candles whose returns are the targets; see `frames.to_bars` for ``label``.
     lookback
@@ -112,23 +129,23 @@ def make_windows(
     ------
     ConfigError
         If horizons or lookbacks cannot be.
+    DataError
+        If prices are no candles, or features no numbers of rows on the scale's grid at their close_time.
     HistoryError
         If the finest scale is warm at no origin.
     """
-    ahead = tuple(timeframes(horizons))
-    if len(ahead) != 3 or list(ahead) != sorted(set(ahead)):
-        raise ConfigError(
-            f"horizons must be three that rise (short, medium, long term), got {list(horizons)}"
-        )
+    ahead = three_horizons(horizons)
+    tables = {scale: _laid(scale, frame) for scale, frame in _of_scales(features).items()}
+    lengths = per_scale(lookback, list(tables), "lookback")
     bars, base = to_bars(prices, label)
     grid = Timeframe.parse(every) if every is not None else ahead[0]
     base.bars_in(grid)
     laid = to_grid(bars, base)
     close_ms = laid["close_time"].dt.epoch("ms").to_numpy()
     targets = make_targets(laid, base, ahead)
-    rows = {scale: frame.to_numpy(np.float32) for scale, frame in features.items()}
-    index = {scale: align(close_ms, epoch_ms(frame.index)) for scale, frame in features.items()}
-    finest = min(features, key=Timeframe.parse)
+    rows = {scale: values for scale, (_, values) in tables.items()}
+    index = {scale: _newest(close_ms, times, Timeframe.parse(scale)) for scale, (times, _) in tables.items()}
+    finest = min(tables, key=Timeframe.parse)
     warm = np.append(np.isfinite(rows[finest]).all(axis=1), False)
     known = warm[index[finest]]  # -1, where there is no row, is the False at the end
     known &= ((close_ms - grid.offset_ms) % grid.ms == 0) & laid["close"].is_not_null().to_numpy()
@@ -138,7 +155,6 @@ def make_windows(
             f"a window needs a warm row of {finest} at an origin, found none in {found} rows; "
             "give more candles"
         )
-    lengths = per_scale(lookback, list(features), "lookback")
     return Windows(
         {scale: _cut(table, index[scale][known], lengths[scale]) for scale, table in rows.items()},
         targets.log_return[known],
@@ -149,12 +165,12 @@ def make_windows(
 
 def per_scale(given: int | Mapping[str, int], scales: Sequence[str], what: str) -> dict[str, int]:
     """One number for all scales, or one for each; at least 1."""
-    numbers = dict.fromkeys(scales, given) if isinstance(given, int) else dict(given)
-    if set(numbers) != set(scales) or not all(isinstance(n, int) and n >= 1 for n in numbers.values()):
+    numbers = given if isinstance(given, Mapping) else dict.fromkeys(scales, given)
+    if set(numbers) != set(scales) or not all(map(is_whole, numbers.values())):
         raise ConfigError(
-            f"{what} must be a whole number >= 1, or one for each scale {list(scales)}, got {given}"
+            f"{what} must be a whole number >= 1, or one for each scale {list(scales)}, got {given!r}"
         )
-    return numbers
+    return {scale: int(numbers[scale]) for scale in scales}
 
 
 def rows_of_windows(x: NDArray[Any]) -> tuple[Float32s, Ints]:
@@ -199,9 +215,9 @@ def check_windows(x: object, scales: Sequence[str]) -> dict[str, Float32s]:
         Names the scale and its shape.
     """
     if not isinstance(x, Mapping) or set(x) != set(scales):
-        found = sorted(x) if isinstance(x, Mapping) else type(x).__name__
+        found = list(x) if isinstance(x, Mapping) else type(x).__name__
         raise DataError(f"X must be a dict of the model's scales {list(scales)}, got {found}")
-    arrays = {scale: np.asarray(x[scale], dtype=np.float32) for scale in scales}
+    arrays = {scale: floats(x[scale], f"X of {scale}", np.float32) for scale in scales}
     counts = {scale: array.shape[:1] for scale, array in arrays.items()}
     wrong = {scale: a.shape for scale, a in arrays.items() if a.ndim != 3 or 0 in a.shape}
     if wrong or len(set(counts.values())) > 1:
@@ -210,6 +226,47 @@ def check_windows(x: object, scales: Sequence[str]) -> dict[str, Float32s]:
             f"X must be [windows, rows, features] with as many windows of every scale, got {shapes}"
         )
     return arrays
+
+
+def _of_scales(features: object) -> Mapping[str, pd.DataFrame]:
+    """Frames by scale; at least one."""
+    pd = pandas()
+    if not isinstance(features, Mapping) or not features:
+        found = "none" if isinstance(features, Mapping) else type(features).__name__
+        raise DataError(f"features must be a dict of frames by scale, such as {{'1H': frame}}, got {found}")
+    timeframes(features)
+    for scale, frame in features.items():
+        if not isinstance(frame, pd.DataFrame) or frame.shape[1] == 0:
+            found = "no column" if isinstance(frame, pd.DataFrame) else type(frame).__name__
+            raise DataError(f"features of {scale} must be a pandas.DataFrame with columns, got {found}")
+    return features
+
+
+def _laid(scale: str, frame: pd.DataFrame) -> tuple[Ints, Float32s]:
+    """Times and rows of a scale on its grid, NaN where there is none: a row shift is a time shift."""
+    times = closes_ms(frame.index, f"the index of {scale}")
+    values = floats(frame, f"features of {scale}", np.float32)
+    step = Timeframe.parse(scale)
+    off = (times - step.offset_ms) % step.ms != 0
+    if off.any():
+        raise DataError(
+            f"features of {scale} must lie on its grid, {off.sum()} of {len(off)} rows do not, first "
+            f"{frame.index[int(off.argmax())]}; give a row per {step}, at its close"
+        )
+    if len(times) == 0:
+        return times, values
+    grid = np.arange(times[0], times[-1] + 1, step.ms)
+    laid = np.full((len(grid), values.shape[1]), np.nan, np.float32)
+    laid[(times - times[0]) // step.ms] = values
+    return grid, laid
+
+
+def _newest(origin_ms: Ints, close_ms: Ints, step: Timeframe) -> Ints:
+    """The row known at each origin; -1 before the first, and where the last is a bar's length old or more."""
+    index = align(origin_ms, close_ms)
+    if len(close_ms):
+        index[origin_ms - close_ms[-1] >= step.ms] = -1
+    return index
 
 
 def _cut(rows: Float32s, last: Ints, length: int) -> Float32s:

@@ -21,7 +21,7 @@ from polyscale.model.network import MultiScaleAttention, NetworkOutput
 from polyscale.training.batches import Part, load, ordered_batches
 
 Floats = NDArray[np.float64]
-_STRETCH = 1_024
+STRETCH = 1_024  # origins
 _PER_BATCH = 4
 
 
@@ -65,12 +65,14 @@ def predict(network: MultiScaleAttention, panel: Panel, part: Part) -> Forecast:
 
 
 @torch.inference_mode()
-def passes(network: MultiScaleAttention, part: Part) -> Iterator[tuple[NetworkOutput, torch.Tensor]]:
+def passes(
+    network: MultiScaleAttention, part: Part, stretch: int = STRETCH
+) -> Iterator[tuple[NetworkOutput, torch.Tensor]]:
     """Outputs of one batch of stretches after the other, and which of their origins are counted."""
     network.eval()
     part = replace(part, grouped=network.spec.settings.across_symbols)
     per_batch = max(1, _PER_BATCH // part.symbols)
-    for inputs, labels in load(part, ordered_batches(part, _STRETCH, per_batch), _STRETCH):
+    for inputs, labels in load(part, ordered_batches(part, stretch, per_batch), stretch):
         yield network(inputs), labels.counted
 
 

@@ -45,7 +45,7 @@ class Timeframe:
         """
         if isinstance(text, Timeframe):
             return text
-        match = _PATTERN.fullmatch(text.strip())
+        match = _PATTERN.fullmatch(text.strip()) if isinstance(text, str) else None
         unit = match.group(2) if match else ""
         if match is None or unit == "M" or unit.lower() not in _UNITS:
             raise ConfigError(

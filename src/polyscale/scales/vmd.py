@@ -30,12 +30,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct, idct
 
 from polyscale.market.errors import ConfigError, DataError, HistoryError
+from polyscale.market.settings import as_config_error
 from polyscale.scales.settings import VmdSettings
 from polyscale.scales.vmd_kernel import Ending, Problem, describe, moments, solve, standardise
+from polyscale.scales.wavelet import one_series
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -163,7 +165,7 @@ def vmd(window: Floats, settings: VmdSettings, *, standardised: bool = False) ->
 
 
 def vmd_decomposition(
-    prices: Floats,
+    prices: ArrayLike,
     n_modes: int = 4,
     alpha: float = 2_000.0,
     tau: float = 0.0,
@@ -191,13 +193,21 @@ def vmd_decomposition(
     dict
         ``mode_0`` (the trend, with the mean) to ``mode_<n_modes - 1>``, [N] each, in the prices' unit, and
         ``frequencies`` [n_modes], the last ones (the chapter returned their history).
+
+    Raises
+    ------
+    HistoryError, DataError
+        As `vmd`.
+    ConfigError
+        If a setting breaks its rule.
     """
     if init not in _INITS:
         raise ConfigError(
             f"init must be 0 (zero), 1 (uniform) or 2 (random), got {init!r}; choose one of them"
         )
-    settings = VmdSettings(modes=n_modes, alpha=alpha, tau=tau, dc=bool(DC), init=_INITS[init], tol=tol)
-    found = vmd(prices, settings)
+    with as_config_error({"modes": "n_modes"}):
+        settings = VmdSettings(modes=n_modes, alpha=alpha, tau=tau, dc=bool(DC), init=_INITS[init], tol=tol)
+    found = vmd(one_series(prices), settings)
     return {f"mode_{place}": mode for place, mode in enumerate(found.modes)} | {
         "frequencies": found.frequencies
     }

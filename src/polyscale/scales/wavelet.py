@@ -12,9 +12,10 @@ from typing import Final
 import numba
 import numpy as np
 import pywt
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from polyscale.market.errors import DataError, HistoryError
+from polyscale.market.settings import as_config_error
 from polyscale.scales.settings import WaveletSettings
 
 Floats = NDArray[np.float64]
@@ -66,7 +67,7 @@ def reach(settings: WaveletSettings) -> int:
     return (len(_taps(settings)) - 1) * (2**settings.levels - 1) + 1
 
 
-def wavelet_decomposition(prices: Floats, wavelet: str = "db4", levels: int = 4) -> dict[str, Floats]:
+def wavelet_decomposition(prices: ArrayLike, wavelet: str = "db4", levels: int = 4) -> dict[str, Floats]:
     """The decimated transform of one trailing window, as the chapter has it.
 
     The coefficients belong to the window as a whole, never to rows of it: there are fewer of them the coarser
@@ -91,9 +92,13 @@ def wavelet_decomposition(prices: Floats, wavelet: str = "db4", levels: int = 4)
     HistoryError
         If the window is too short for the levels; the coefficients would be made of its mirrored edges.
     DataError
-        If a price is missing.
+        If they are not one series of numbers, or a price is missing.
+    ConfigError
+        If there is no such wavelet, or no level.
     """
-    settings = WaveletSettings(wavelet=wavelet, levels=levels)
+    with as_config_error():
+        settings = WaveletSettings(wavelet=wavelet, levels=levels)
+    prices = one_series(prices)
     chosen = pywt.Wavelet(settings.wavelet)
     needed = (chosen.dec_len - 1) * 2**levels
     if len(prices) < needed:
@@ -106,6 +111,23 @@ def wavelet_decomposition(prices: Floats, wavelet: str = "db4", levels: int = 4)
         raise DataError(f"prices of the window must be finite, got {missing} that are not; fill or move it")
     trend, *details = pywt.wavedec(prices, chosen, level=levels)
     return {"trend": trend} | {f"detail_{place}": detail for place, detail in enumerate(details, 1)}
+
+
+def one_series(prices: ArrayLike) -> Floats:
+    """Prices as an array of their own: pandas hands out arrays that cannot be written.
+
+    Raises
+    ------
+    DataError
+        If they are not one series [N] of numbers.
+    """
+    try:
+        series = np.array(prices, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"prices must be one series [N] of numbers: {error}") from error
+    if series.ndim != 1:
+        raise DataError(f"prices must be one series [N], got shape {series.shape}; pass one column at a time")
+    return series
 
 
 def _taps(settings: WaveletSettings) -> Floats:

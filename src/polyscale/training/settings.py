@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import Field
 
 from polyscale.market.errors import ConfigError
-from polyscale.market.settings import Settings
+from polyscale.market.settings import Settings, is_whole
 
 MIN_ORIGINS: Final = 500  # of training, with labels, below which nothing is learned
 
@@ -106,8 +106,9 @@ class TrainingSettings(Settings):
         ConfigError
             If it is not at least 1.
         """
-        if origins < 1:
-            raise ConfigError(f"batch_size must be at least 1 forecast origin a step, got {origins}")
+        if not is_whole(origins):
+            raise ConfigError(f"batch_size must be at least 1 forecast origin a step, got {origins!r}")
+        origins = int(origins)
         stretches = min(self.stretches_per_batch, origins)
         sizes = {"stretch": -(-origins // stretches), "stretches_per_batch": stretches}
         return self.model_copy(update=sizes)
