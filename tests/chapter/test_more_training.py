@@ -123,7 +123,7 @@ def test_windows_that_share_nothing_are_forecast_in_shorter_stretches():
 
 def test_a_models_call_masks_what_is_missing_as_a_forecast_does():
     x, _ = random_windows(16)
-    x["1min"][:, 3:6] = np.nan
+    x["1min"][:, 3:6, 0] = np.nan
     x["1H"][::2, -1] = np.nan
     model = small_model()
     torch.manual_seed(2)
