@@ -121,6 +121,24 @@ def test_windows_that_share_nothing_are_forecast_in_shorter_stretches():
         np.testing.assert_allclose(again[name], values, rtol=1e-4, atol=1e-4)
 
 
+def test_a_models_call_masks_what_is_missing_as_a_forecast_does():
+    x, _ = random_windows(16)
+    x["1min"][:, 3:6, 0] = np.nan
+    x["1H"][::2, -1] = np.nan
+    model = small_model()
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.normal_(0, 0.2)
+    found = multi_horizon_predict(model, x)
+    with torch.no_grad():
+        alone = model({s: torch.from_numpy(a) for s, a in x.items()}, return_attention=True)
+    for name, values in found.items():
+        np.testing.assert_allclose(values, alone[name].numpy(), rtol=1e-3, atol=1e-5, err_msg=name)
+    assert (found["attention"][::2, 0, 1] == 0).all()
+    assert (found["attention"][1::2, 0, 1] > 0).all()
+
+
 def test_a_clipped_input_moves_a_forecast_no_further():
     x, _ = random_windows(4)
     x["1min"][:, -1, 0] = 50.0
