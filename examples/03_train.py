@@ -33,9 +33,7 @@ def main(symbol: str | None, epochs: int) -> None:
     torch.manual_seed(1)
     widths = {scale: x.shape[2] for scale, x in train.X.items()}
     model = MultiScaleAttention(widths, d_model=32, lookback=LOOKBACK)
-    history = train_multi_scale_model(
-        model, train.data, validate.data, epochs, batch_size=256, learning_rate=0.003
-    )
+    history = train_multi_scale_model(model, train, validate, epochs, batch_size=256, learning_rate=0.003)
 
     print("\nepoch  train_loss  val_loss  val_direction_acc   (a constant forecast has 1.7)")
     for epoch, losses in enumerate(zip(*history.values(), strict=True), start=1):

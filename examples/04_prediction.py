@@ -30,7 +30,7 @@ def main(symbol: str | None, epochs: int) -> None:
     train, validate, test = make_windows(features, candles, LOOKBACK, every="15min").split(0.6, 0.2)
     torch.manual_seed(1)
     model = MultiScaleAttention({s: x.shape[2] for s, x in train.X.items()}, d_model=32, lookback=LOOKBACK)
-    train_multi_scale_model(model, train.data, validate.data, epochs, batch_size=256, learning_rate=0.003)
+    train_multi_scale_model(model, train, validate, epochs, batch_size=256, learning_rate=0.003)
 
     found = multi_horizon_predict(model, test.X)
     print(f"{len(test):,} forecasts out of sample; the newest, made at {test.close_time[-1]}:")

@@ -195,7 +195,7 @@ def test_a_model_takes_float64_and_arrays_as_it_takes_float32():
         ({"batch_size": 64.0}, "batch_size must be at least 1 forecast origin a step, got 64.0"),
         ({"batch_size": "64"}, "batch_size must be .* got '64'"),
         ({"model": torch.nn.Linear(2, 2)}, "must be a polyscale.chapter.MultiScaleAttention, got Linear"),
-        ({"train_data": windows}, "must be a pair \\(X, y\\), as windows.data, got"),
+        ({"train_data": windows}, "must be Windows or a pair \\(X, y\\), got _lru_cache"),
     ],
 )
 def test_trainings_that_cannot_be_are_refused(words, says):

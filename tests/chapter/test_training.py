@@ -167,8 +167,8 @@ def test_scales_are_ordered_from_fine_to_coarse_however_they_are_named():
             DataError,
             "64 windows, 3 horizons",
         ),
-        (lambda m, x, y: train_multi_scale_model(m, x, (x, y)), ConfigError, "must be a pair"),
-        (lambda m, x, y: train_multi_scale_model(m, (x, y), None), ConfigError, "must be a pair"),
+        (lambda m, x, y: train_multi_scale_model(m, x, (x, y)), ConfigError, "or a pair"),
+        (lambda m, x, y: train_multi_scale_model(m, (x, y), None), ConfigError, "or a pair"),
         (
             lambda m, x, y: train_multi_scale_model(m, (x, y), (x, y), device="cuda"),
             ConfigError,
@@ -208,3 +208,35 @@ def test_what_does_not_fit_is_refused_with_rule_and_value(job, error, says):
 def test_a_model_that_cannot_be_is_refused(words, says):
     with pytest.raises(ConfigError, match=says):
         small_model(**words)
+
+
+def test_windows_train_as_their_arrays_do_and_must_have_the_models_horizons():
+    train, validate, _ = windows(40, "planted", 3).split(0.6, 0.2)
+    widths = {scale: x.shape[2] for scale, x in train.X.items()}
+    histories = []
+    for given in ((train, validate), (train.data, validate.data)):
+        torch.manual_seed(2)
+        model = MultiScaleAttention(widths, d_model=8, n_heads=2, n_encoder_layers=1, lookback=LOOKBACK)
+        histories.append(train_multi_scale_model(model, *given, epochs=1, batch_size=512))
+    assert histories[0] == histories[1]
+    other = MultiScaleAttention(
+        widths, d_model=8, n_heads=2, lookback=LOOKBACK, horizons=("15min", "1H", "4H")
+    )
+    with pytest.raises(ConfigError, match=r"model, \['15m', '1h', '4h'\], got \['5m', '1h', '1d'\]"):
+        train_multi_scale_model(other, train, validate)
+
+
+def test_a_training_that_fails_leaves_the_model_as_it_was(monkeypatch):
+    from polyscale.training import fit
+
+    def interrupt(*args, **words):
+        raise KeyboardInterrupt
+
+    x, y = random_windows(64)
+    model = small_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    monkeypatch.setattr(fit, "fit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_multi_scale_model(model, (x, y), (x, y), epochs=1)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyscale.chapter import create_multi_scale_features, make_windows
-from polyscale.chapter.windows import check_windows, rows_of_windows
+from polyscale.chapter.sharing import check_windows, rows_of_windows
 from polyscale.market.errors import ConfigError, DataError, HistoryError
 from tests.chapter.candles import LOOKBACK, klines, windows
 

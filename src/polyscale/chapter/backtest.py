@@ -62,7 +62,7 @@ def backtest_multi_scale_strategy(
     initial_capital: float = 100_000,
     transaction_cost: float = 0.001,
     confidence_threshold: float = 0.6,
-    position_sizing: Literal["fixed", "confidence", "kelly"] = "confidence",
+    position_sizing: Literal["fixed", "confidence", "kelly", "volatility"] = "confidence",
     *,
     at: pd.DatetimeIndex | None = None,
     horizon: Term = "medium_term",
@@ -85,7 +85,8 @@ def backtest_multi_scale_strategy(
         Of every fill, fraction of its value. No slippage and no funding: `polyscale.backtest` has both.
     position_sizing
         ``fixed``: all of the equity; ``confidence``: ``|2p - 1|`` of it; ``kelly``: a quarter of the Kelly
-        bet of the expected return, by the volatility of the last day; at most all of it.
+        bet of the expected return, by the volatility of the last day; ``volatility``: so much that by the
+        last day's volatility a year's would be a fifth; at most all of it.
     at
         [N] closes of ``prices`` at which the forecasts were made, as `Windows.close_time`; absent: all of
         them, row by row. Forecasts without nine tenths of a day of bars before them are left out, and a

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from polyscale.chapter.network import MultiScaleAttention, scale_rows
-from polyscale.chapter.windows import Float32s, Ints, check_windows, rows_of_windows
+from polyscale.chapter.sharing import Float32s, Ints, check_windows, rows_of_windows
 from polyscale.dataset.scaling import fit_scaler
 from polyscale.dataset.stretches import ScaledPanel
 from polyscale.market.errors import ConfigError, DataError

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,11 +14,16 @@ from numpy.typing import ArrayLike
 from polyscale.chapter.frames import floats
 from polyscale.chapter.network import TERMS, MultiScaleAttention
 from polyscale.chapter.panel import Floats, Shared, check_returns, freeze, part_of, shared_rows
+from polyscale.chapter.windows import Windows
 from polyscale.market.errors import ConfigError, DataError
 from polyscale.market.settings import as_config_error, whole
 from polyscale.training.settings import Kept, Schedule, TrainingSettings
 
-Data = tuple[Mapping[str, Any], ArrayLike]
+if TYPE_CHECKING:
+    from polyscale.training.progress import EpochReport
+
+Data = Windows | tuple[Mapping[str, Any], ArrayLike]
+Labelled = tuple[Shared, Floats]
 
 
 def train_multi_scale_model(
@@ -42,8 +48,8 @@ def train_multi_scale_model(
     Parameters
     ----------
     train_data, val_data
-        ``(X, y)``: per scale windows [N, L, F], and the log returns [N, 3] over the model's horizons, NaN
-        where not known. Windows in the order of time are fastest. They are not purged here; see
+        `Windows`, or ``(X, y)``: per scale windows [N, L, F], and the log returns [N, 3] over the model's
+        horizons, NaN where not known. Windows in the order of time are fastest. They are not purged here; see
         `Windows.split`.
     epochs
         At most; training stops after ``patience`` epochs without a better validation loss.
@@ -64,8 +70,6 @@ def train_multi_scale_model(
     DataError, ConfigError, HistoryError, TrainingError
         Each names what was needed and what was found.
     """
-    from polyscale.training.fit import fit  # Lightning takes seconds to load
-
     check_device(device)
     train, y = _read(model, train_data, "train_data")
     validate, val_y = _read(model, val_data, "val_data")
@@ -78,11 +82,31 @@ def train_multi_scale_model(
             keep=Kept.BEST,
         ).with_batch_size(batch_size)
     seed = whole(seed, "seed", 0)
-    freeze(model, train, y)
+    before = copy.deepcopy(model.state_dict())
+    try:
+        reports = _trained(model, (train, y), (validate, val_y), settings, seed)
+    except BaseException:  # an interruption as well: no scaler of this training beside weights of another
+        model.load_state_dict(before)
+        raise
+    model.eval()
+    return {
+        "train_loss": [report.train_loss for report in reports],
+        "val_loss": [report.val_loss for report in reports],
+        "val_direction_acc": [report.val_hit_rate for report in reports],
+    }
+
+
+def _trained(
+    model: MultiScaleAttention, train: Labelled, validate: Labelled, settings: TrainingSettings, seed: int
+) -> list[EpochReport]:
+    """Freeze what training windows say, and fit; the model has the weights that are kept."""
+    from polyscale.training.fit import fit  # Lightning takes seconds to load
+
+    freeze(model, *train)
     with tempfile.TemporaryDirectory() as folder:
         network, reports = fit(
-            part_of(model, train, y),
-            part_of(model, validate, val_y),
+            part_of(model, *train),
+            part_of(model, *validate),
             model.network.spec,
             settings,
             seed,
@@ -91,12 +115,7 @@ def train_multi_scale_model(
             min_origins=1,
         )
     model.network.load_state_dict(network.state_dict())
-    model.eval()
-    return {
-        "train_loss": [report.train_loss for report in reports],
-        "val_loss": [report.val_loss for report in reports],
-        "val_direction_acc": [report.val_hit_rate for report in reports],
-    }
+    return reports
 
 
 def check_device(device: str) -> None:
@@ -108,9 +127,14 @@ def check_device(device: str) -> None:
         )
 
 
-def _read(model: MultiScaleAttention, data: Data, what: str) -> tuple[Shared, Floats]:
+def _read(model: MultiScaleAttention, data: Data, what: str) -> Labelled:
+    if isinstance(data, Windows):
+        if data.horizons != model.settings.horizons:
+            told = [[str(h) for h in each] for each in (model.settings.horizons, data.horizons)]
+            raise ConfigError(f"{what} must have the horizons of the model, {told[0]}, got {told[1]}")
+        data = data.data
     if not isinstance(data, tuple | list) or len(data) != 2:
-        raise ConfigError(f"{what} must be a pair (X, y), as windows.data, got {type(data).__name__}")
+        raise ConfigError(f"{what} must be Windows or a pair (X, y), got {type(data).__name__}")
     x, y = data
     shared = shared_rows(model, x)
     returns = floats(y, f"y of {what}")
