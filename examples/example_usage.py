@@ -26,7 +26,7 @@ def config_for(symbol: str | None) -> RunConfig:
 def main(symbol: str | None) -> None:
     """Fit, judge, look at the newest forecast and at the money."""
     bars = {symbol: polyscale.fetch(symbol, "5m", days=DAYS)} if symbol else None
-    run = polyscale.fit(config_for(symbol), bars)
+    run = polyscale.fit(config_for(symbol), bars, runs="example_runs")  # its own, so that "last" stays yours
     (outcome,) = polyscale.evaluate(run, bars)  # the test: what neither training nor validation saw
 
     forecast, money = outcome.forecast, outcome.strategy

@@ -13,23 +13,7 @@ import pytest
 from tests.docs.fences import ROOT, all_fences, fences, pages
 from tests.docs.lines import lines_of, run, typed_on
 
-PRELUDES = {  # what a page's code presupposes, where to say it on the page would lead away from it
-    "README.md": """
-import torch
-import polyscale
-from polyscale.model.network import NetworkInput
-
-bars = polyscale.read_bars("btc_5m.parquet", "5m", label="open")
-network = polyscale.fit("configs/btc_5m.yaml", {"BTCUSDT": bars}).model.network
-new_rows = NetworkInput(
-    rows=[torch.zeros(200, 1, len(names)) for names in network.spec.features],
-    masks=[torch.ones(200, 1, dtype=torch.bool) for _ in network.spec.scales],
-    aligned=torch.zeros(200, 1, len(network.spec.scales), dtype=torch.long),
-    origin=torch.zeros(200, 1, network.spec.num_origin_inputs),
-    base=torch.zeros(200, 1, len(network.spec.horizons)),
-)
-""",
-}
+PRELUDES: dict[str, str] = {}  # what a page's code presupposes, where to say it on the page would lead away
 NOT_RUN = {}  # "page:line" of a block of Python: why it cannot run; three at most
 ONLY_PARSED = {  # how a line goes on behind ``polyscale``: why it is not run here
     r"demo": "trains for a minute; tests/cli/test_demo.py",

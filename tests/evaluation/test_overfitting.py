@@ -158,7 +158,7 @@ def test_of_sets_tied_here_the_one_that_does_worst_there_is_taken():
     ("returns", "reason"),
     [
         (noise(0, 120, 1), "at least two parameter sets, got 1"),
-        (noise(0, 59, 5), "59 periods are fewer than 30 in each half"),
+        (noise(0, 59, 5), "59 periods are fewer than the 60 of 30 in each half"),
         (np.zeros((120, 5)), "no parameter set vary"),
     ],
 )

@@ -19,7 +19,7 @@ SAID = {
     "03_train": ("3,351 windows to train on", "kept: the weights of epoch"),
     "04_prediction": ("forecasts out of sample", "a fair coin is within the margin"),
     "05_backtest": ("at a cost of 0.1% per fill", "at a cost of 0.0% per fill"),
-    "example_usage": ("forecasts of the test", "report: runs/example-"),
+    "example_usage": ("forecasts of the test", "report: example_runs/example-"),
 }
 EPOCHS = {"03_train", "04_prediction", "05_backtest"}
 

@@ -239,7 +239,10 @@ def read_config(path: Path) -> RunConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: config must be a readable YAML file ({error})") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise ConfigError(
+            f"{path}: config must be a readable YAML file, got: {why}; configs/ has examples"
+        ) from error
     return parse_config(text, str(path))
 
 
@@ -248,7 +251,7 @@ def parse_config(text: str, where: str) -> RunConfig:
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: config must be YAML: {error}") from error
+        raise ConfigError(f"{where}: config must be YAML: {_in_one_line(error)}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: config must be a mapping of keys to values, got {type(raw).__name__}")
     try:
@@ -256,6 +259,14 @@ def parse_config(text: str, where: str) -> RunConfig:
     except ValidationError as error:
         lines = [_sentence(found, raw) for found in error.errors()]
         raise ConfigError(f"{where}: " + "; ".join(lines)) from error
+
+
+def _in_one_line(error: yaml.YAMLError) -> str:
+    """What a parser found, and where."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}; mend that line"  # type: ignore[attr-defined]
 
 
 def _sentence(found: ErrorDetails, raw: dict[str, Any]) -> str:

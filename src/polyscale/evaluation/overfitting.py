@@ -104,7 +104,7 @@ def _why_not(returns_tn: Float64[np.ndarray, "t n"]) -> str:
     if num_sets < 2:
         return f"a choice is among at least two parameter sets, got {num_sets}"
     if num_periods < 2 * MIN_PERIODS:
-        return f"{num_periods} periods are fewer than {MIN_PERIODS} in each half"
+        return f"{num_periods} periods are fewer than the {2 * MIN_PERIODS} of {MIN_PERIODS} in each half"
     if not np.ptp(returns_tn, axis=0).any():
         return "the returns of no parameter set vary"
     return ""

@@ -69,6 +69,8 @@ def read_bars(path: str | Path, timeframe: str, label: Literal["open", "close"])
 
     Parameters
     ----------
+    path
+        Of the file; its columns are found by their usual names.
     timeframe
         Of the bars: ``1m``, ``5m``, ``1h`` ...
     label

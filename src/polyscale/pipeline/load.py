@@ -198,7 +198,10 @@ def same_bars(folder: RunFolder, config: RunConfig, store: Store) -> list[Symbol
     """
     version = data_version(folder)
     if version is None and config.market.simulation is None:
-        raise RunError(f"{folder.path}: was made from bars handed in by a program; run that program again")
+        raise RunError(
+            f"{folder.path}: its bars must be the store's to be read again, the run was "
+            "made from bars handed in by a program; run that program again, or `polyscale run --config ...`"
+        )
     try:
         symbols = load_symbols(config, store, version)
     except (

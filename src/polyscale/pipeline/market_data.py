@@ -44,13 +44,16 @@ def fetch(
     ----------
     days
         So many days up to ``until``; 30 if neither this nor ``since`` is given.
-    since, until
-        Instants, or ISO text, in UTC where no zone is named; ``until`` is the exchange's now if absent.
+    since
+        Instant, date or ISO text, in UTC where no zone is named; instead of ``days``.
+    until
+        The same; absent: the exchange's now.
     category
         ``linear``, ``inverse`` or ``spot``.
-    url, venue
-        Another address (absent: POLYSCALE_BYBIT_URL of the environment, else Bybit), and the name under which
-        its bars are kept.
+    url
+        Another address; absent: POLYSCALE_BYBIT_URL of the environment, else Bybit.
+    venue
+        The name under which its bars are kept; absent: that of the address, if it is a known one.
 
     Returns
     -------

@@ -175,7 +175,8 @@ def find_run(root: Path, name: str, states: Collection[State] = tuple(State)) ->
         wanted = " or ".join(state.value for state in states)
         raise RunError(f"{root}: holds no run that is {wanted}; make one with `polyscale run --config ...`")
     path = path.parent if path.is_file() else path
-    return RunFolder.open(path if (path / "run.json").is_file() else root / name)
+    typed = (path / "run.json").is_file() or len(path.parts) > 1  # a path is what was typed, an id is not
+    return RunFolder.open(path if typed else root / name)
 
 
 def _stamp(name: str) -> str:
