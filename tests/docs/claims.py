@@ -178,7 +178,8 @@ say {features.runs.seconds_most/0.001:.0f} ms and eight times
 
 short audit included, two cores (`run.json`) | {run.seconds:d} s, {run.peak_mb:,d} MB |
 
-such a run, {audit.cuts:d} cuts of {audit.bars:,d} bars (`audit.json`) | {audit.seconds:.1f} s, nothing found |
+such a run, {audit.cuts:d} cuts of {audit.bars:,d} bars (`audit.json`) | {audit.seconds:.1f} s,
+nothing found |
 
 when the network had {train.parameters:,d} parameters
 
