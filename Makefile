@@ -1,5 +1,5 @@
 # Each word makes .venv and installs what it needs, if that is missing.
-#   make demo         the main job on a simulated market: ends in a report
+#   make demo         a full run on a year of BTC, simulated where there is no network
 #   make test         the tests;  make test-all  with the slow ones
 #   make check        format, lint, types, floors
 #   make bench        the benchmarks, with peers in .venv-bench;  make docs  the documentation as pages

@@ -2,8 +2,8 @@
 
 ``python -m benchmarks forecasters [BARS.parquet] [--days DAYS] [--budget SECONDS]``: five-minute bars of a
 file, or simulated ones. All forecast the variance of the next hour, four hours and day, at the same hours of
-the last fifth, and learn from what came before. The peers read a week of hours (variance, range, volume, the
-season; the recursive LSTM variance and season alone) and forecast 24 of them; the variance of a longer
+the last fifth, and learn from what came before. The peers read a week of hours (variance and season; TFT
+range and volume too, which the others do not take) and forecast 24 of them; the variance of a longer
 horizon is the mean of its hours, corrected for bias on validation hours. Ours is `configs/btc_5m.yaml`. Each
 runs in a process of its own, one thread, a peer's training for at most the budget; seconds are those of
 training and forecasting, for ours with all features. Log-HAR and the base forecast stand beside them.

@@ -175,6 +175,20 @@ over 100,000 bars take {backtest.grid_seconds:.1f} s
 
 two runs gave {features.busy.ratio_least:.1f} and {features.busy.ratio_most:.1f}
 
+say {features.runs.seconds_most/0.001:.0f} ms and eight times
+
+short audit included, two cores (`run.json`) | {run.seconds:d} s, {run.peak_mb:,d} MB |
+
+such a run, {audit.cuts:d} cuts of {audit.bars:,d} bars (`audit.json`) | {audit.seconds:.1f} s,
+nothing found |
+
+when the network had {train.parameters:,d} parameters
+
+as it comes (direct) it has {forecasters.lstm_direct.1h:.3f}, {forecasters.lstm_direct.4h:.3f} and
+{forecasters.lstm_direct.1d:.3f}
+
+The {train.ratio_patchtst:d} for PatchTST is 300 within noise
+
 | scales | {stages.scales:.2f} |
 
 | features, all scales | {stages.features:.2f} |
@@ -344,4 +358,6 @@ WORDS = (
     Words("README.md", "eleven times faster than vectorbt", "backtest.ratio_vectorbt", 10.5, 11.5),
     Words("README.md", "in under 400 MB", "store.peak_mb", 0, 400),
     Words("README.md", "under a minute and", "run.seconds", 0, 60),
+    Words("docs/benchmarks.md", "ms and eight times", "features.ratio_of_medians", 7.5, 9.5),
+    Words("docs/benchmarks.md", "88.6 s, nothing found", "audit.findings", 0, 0),
 )

@@ -25,6 +25,8 @@ ONLY_PARSED = {  # how a line goes on behind ``polyscale``: why it is not run he
     r"(run|train) (--resume last|.*configs/full.yaml)": "nothing was cut off; half an hour",
     r"explain \S+ --at": "a time of the real bars; tests/cli/test_explain_command.py",
     r"fetch .*--source ccxt:": "asks another exchange; tests/cli/test_fetch_source.py",
+    r"fetch .*--url ": "asks the exchange that another terminal plays; tests/cli/test_market_data.py",
+    r"fetch .*BNBUSDT": "the desk's exchange has three markets; tests/cli/test_market_data.py",
 }
 
 
